@@ -1,0 +1,1 @@
+"""Judging localization: metrics, protocols, thresholds, intervals, results and reports."""

@@ -1,0 +1,1 @@
+"""TDAM networks: importing registers the models in timm."""

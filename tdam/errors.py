@@ -1,0 +1,64 @@
+"""Errors a user can mend, shared by the three packages.
+
+A command prints the message of a `UserError` as one line on stderr and leaves
+with its `exit_code`; any other exception is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake the user can mend. The message is one line: the thing, what is wrong, the mend."""
+
+    exit_code = 1
+
+
+class UnknownNameError(UserError, ValueError):
+    """A name (model, dataset, split, option …) that does not exist."""
+
+    exit_code = 2
+
+
+class CheckpointError(UserError, RuntimeError):
+    """A checkpoint file that is missing, damaged, unsafe or does not fit the network."""
+
+
+def nearest_first(name: str, valid: Iterable[str]) -> list[str]:
+    """Valid names, the ones most like `name` first.
+
+    >>> nearest_first("cup", ["imagenet", "cub"])
+    ['cub', 'imagenet']
+    """
+
+    def distance(candidate: str) -> float:
+        return -difflib.SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
+
+    return sorted(sorted(valid), key=distance)
+
+
+def check_name(kind: str, name: str, valid: Iterable[str], most: int = 12) -> str:
+    """Return `name` if it is valid, else raise listing the valid ones, nearest first.
+
+    Args:
+        kind: What the name names, for the message ("model", "dataset").
+        name: The name given.
+        valid: All valid names.
+        most: At most this many names are listed; the rest are counted.
+
+    Raises:
+        UnknownNameError: If `name` is not among `valid`.
+
+    >>> check_name("split", "tst", ["train", "val", "test"])
+    Traceback (most recent call last):
+    ...
+    tdam.errors.UnknownNameError: unknown split 'tst'; valid: test, train, val
+    """
+    valid = list(valid)
+    if name in valid:
+        return name
+    names = nearest_first(name, valid)
+    more = f" … and {len(names) - most} more" if len(names) > most else ""
+    raise UnknownNameError(f"unknown {kind} {name!r}; valid: {', '.join(names[:most])}{more}")

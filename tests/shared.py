@@ -1,0 +1,18 @@
+"""Where the reference data lies that some tests compare with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(os.environ.get("WSOL_SHARED", Path(__file__).parents[1] / ".." / "shared"))
+
+
+def shared_path(*parts: str) -> Path:
+    """Path below the shared reference data; skips the test where it is absent."""
+    path = ROOT.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(parts)} of the reference data; set WSOL_SHARED to its folder")
+    return path

@@ -1,0 +1,1 @@
+"""Weakly-supervised object localization: datasets, maps of every step, boxes."""

@@ -1,0 +1,1 @@
+"""Datasets of weakly-supervised object localization."""
