@@ -1,1 +1,26 @@
-"""Weakly-supervised object localization: datasets, maps of every step, boxes."""
+"""Weakly-supervised object localization: datasets, maps of every computation step, boxes.
+
+import wsol
+localizer = wsol.Localizer("resnet_mini_tdam")
+found = localizer(["bird.jpg"])
+"""
+
+from wsol.boxes import boxes_from_score_map, scale_boxes
+from wsol.cam import ClassActivationMaps, class_activation_maps
+from wsol.localizer import Localization, Localizer, StepLocalization
+from wsol.scoremap import normalize_score_map, score_maps
+from wsol.weights import TrainedNetwork, open_trained
+
+__all__ = [
+    "ClassActivationMaps",
+    "Localization",
+    "Localizer",
+    "StepLocalization",
+    "TrainedNetwork",
+    "boxes_from_score_map",
+    "class_activation_maps",
+    "normalize_score_map",
+    "open_trained",
+    "scale_boxes",
+    "score_maps",
+]

@@ -1,0 +1,85 @@
+"""Class activation maps of every computation step, from one forward pass.
+
+cams = wsol.class_activation_maps(model, images)            # each step's own prediction
+cams = wsol.class_activation_maps(model, images, labels)    # a given class, as GT-known asks for
+cams.maps[0], cams.maps[-1]                                 # step 1, last step: (B, h, w)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tdam
+import torch
+from tdam.errors import check_name
+from torch import Tensor, nn
+
+from wsol.cam_methods import CAM_METHODS, other_maps
+
+
+@dataclass(frozen=True)
+class ClassActivationMaps:
+    """Maps of every step of a batch.
+
+    Attributes:
+        maps: Raw maps ``(T, B, h, w)`` float32 at feature resolution: no ReLU and no normalisation for "cam".
+        class_ids: The class each map is of, ``(T, B)`` int64.
+        logits: Logits of every step ``(T, B, C)``.
+    """
+
+    maps: Tensor
+    class_ids: Tensor
+    logits: Tensor
+
+
+def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
+    """The class of every map ``(T, B)``: as given, or each step's own prediction."""
+    steps, batch, classes = logits.shape
+    if class_ids is None:
+        return logits.argmax(dim=-1)
+    class_ids = torch.as_tensor(class_ids, device=logits.device)
+    if class_ids.shape not in ((batch,), (steps, batch)):
+        raise ValueError(
+            f"class_ids must be (B,) = ({batch},) or (T, B) = ({steps}, {batch}), got {tuple(class_ids.shape)}"
+        )
+    if class_ids.is_floating_point() or class_ids.min() < 0 or class_ids.max() >= classes:
+        raise ValueError(f"class_ids must be integers in [0, {classes - 1}]")
+    return class_ids.long().expand(steps, batch)
+
+
+def class_activation_maps(
+    model: nn.Module,
+    images: Tensor,
+    class_ids: Tensor | None = None,
+    method: str = "cam",
+    scope: str = "last",
+) -> ClassActivationMaps:
+    """Class activation maps (Zhou et al., CVPR 2016) of every computation step.
+
+    A map is ``sum_d W[class, d] * features[d]``: the classifier's weights over the features under global
+    pooling, without bias.
+
+    Args:
+        model: A network of `tdam.create_model`, or any timm classification CNN (one step).
+        images: Preprocessed images ``(B, 3, H, W)``.
+        class_ids: Classes ``(B,)`` or, per step, ``(T, B)``; None takes each step's own top prediction.
+        method: "cam", or the name of a gradient- or score-based method of torchcam (see `CAM_METHODS`), which runs
+            once per step.
+        scope: Which stages take step t's count: "last" (the authors' definition) or "all".
+
+    Returns:
+        Raw maps, their classes and the logits of every step. Maps and logits carry no gradient.
+
+    Raises:
+        ValueError: If `class_ids` has the wrong shape or a class that does not exist.
+        UnknownNameError: If `method` is unknown.
+    """
+    check_name("map method", method, CAM_METHODS)
+    with torch.no_grad():
+        steps = tdam.forward_steps(model, images, scope=scope)
+    classes = _class_ids(class_ids, steps.logits)
+    if method != "cam":
+        return ClassActivationMaps(other_maps(model, images, classes, method, scope), classes, steps.logits)
+    weights = steps.classifier_weight[classes].float()
+    maps = torch.einsum("tbd,tbdhw->tbhw", weights, steps.features.float())
+    return ClassActivationMaps(maps.detach(), classes, steps.logits)

@@ -1,0 +1,71 @@
+"""Score maps: class activation maps at image size, in [0, 1].
+
+cams = wsol.class_activation_maps(model, images)
+score_maps = wsol.score_maps(cams.maps, size=(224, 224))
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+ScoreMaps = npt.NDArray[np.float32]
+
+
+def normalize_score_map(score_map: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Min-max normalisation of one map, as in wsolevaluation.
+
+    Args:
+        score_map: Raw map ``(H, W)``.
+
+    Returns:
+        Float64 ``(H, W)`` in [0, 1]. A constant map, or one that holds a NaN or an infinity, has no
+        order of its pixels to show and becomes all zeros.
+    """
+    score_map = np.asarray(score_map, dtype=np.float64)
+    if not np.isfinite(score_map).all():
+        return np.zeros_like(score_map)
+    low, high = score_map.min(), score_map.max()
+    if low == high:
+        return np.zeros_like(score_map)
+    # Shifted first and divided by the shifted maximum, so that the maximum becomes exactly 1.
+    shifted = score_map - low
+    return shifted / shifted.max()
+
+
+def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, int]) -> ScoreMaps:
+    """Resize raw class activation maps to image size and normalise each to [0, 1].
+
+    The arithmetic is wsolevaluation's (CVPR 2020, `inference.py` and `util.py`): float64, OpenCV's
+    bicubic interpolation, then min-max over the resized map, overshoot included.
+
+    Args:
+        maps: Raw maps ``(..., h, w)``: those of one image, a batch, or all steps of a batch.
+        size: Height and width of the score maps in pixels.
+
+    Returns:
+        Float32 ``(..., H, W)`` in [0, 1]; a constant or non-finite map gives zeros.
+
+    Raises:
+        ValueError: If `maps` has fewer than two axes or an empty map, or `size` is not positive.
+
+    >>> score_maps(np.array([[0.0, 2.0]]), size=(1, 2)).tolist()
+    [[0.0, 1.0]]
+    """
+    if isinstance(maps, torch.Tensor):
+        maps = maps.detach().to("cpu", torch.float64).numpy()
+    maps = np.asarray(maps, dtype=np.float64)
+    height, width = size
+    if maps.ndim < 2 or 0 in maps.shape[-2:]:
+        raise ValueError(f"maps must be (..., h, w) with h and w at least 1, got shape {maps.shape}")
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be a positive (height, width), got {size}")
+    flat = maps.reshape(-1, *maps.shape[-2:])
+    resized = np.empty((len(flat), height, width), dtype=np.float32)
+    for index, one in enumerate(flat):
+        # OpenCV takes (width, height); wsolevaluation passes them swapped, which only shows on non-square input.
+        large = cv2.resize(np.ascontiguousarray(one), (width, height), interpolation=cv2.INTER_CUBIC)
+        resized[index] = normalize_score_map(large)
+    return resized.reshape(*maps.shape[:-2], height, width)

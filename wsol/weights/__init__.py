@@ -1,0 +1,156 @@
+"""Finding trained weights for a network and a dataset, and opening them. Random weights are never used.
+
+The order: a checkpoint named by the user; what `wsol-train` wrote (`runs/<dataset>/<model>/best.safetensors`);
+weights bundled with this package; weights published by timm or by the TDAM authors.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tdam
+import timm
+from tdam.errors import CheckpointError, UserError, check_name
+from torch import nn
+
+BUNDLED = Path(__file__).parent
+# Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.
+PUBLISHED_DATASET = "imagenet"
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with trained weights, ready to localize.
+
+    Attributes:
+        model: The network, in eval mode.
+        name: Its registered name.
+        class_names: Readable name of every class, or None where the weights do not tell.
+        source: Where the weights come from, for people to read.
+        preprocessing: timm's data configuration: `input_size`, `mean`, `std`, `interpolation`, `crop_pct`.
+    """
+
+    model: nn.Module
+    name: str
+    class_names: tuple[str, ...] | None
+    source: str
+    preprocessing: dict[str, Any]
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the network's input in pixels."""
+        _, height, width = self.preprocessing["input_size"]
+        return height, width
+
+
+def bundled_datasets() -> list[str]:
+    """Datasets for which this package carries trained weights."""
+    return sorted(folder.name for folder in BUNDLED.iterdir() if any(folder.glob("*.safetensors")))
+
+
+def find_checkpoint(
+    model_name: str, dataset: str | None = None, runs: str | os.PathLike[str] = "runs"
+) -> tuple[Path, str]:
+    """The checkpoint file to use where the user named none, and where it comes from.
+
+    Args:
+        model_name: Registered name of the network.
+        dataset: Dataset it must be trained on; None takes the bundled weights of any dataset.
+        runs: Folder that `wsol-train` writes into.
+
+    Returns:
+        The file and one readable phrase that says what it is.
+
+    Raises:
+        UserError: If there is none; the message names the command that trains one.
+    """
+    datasets = bundled_datasets() if dataset is None else [dataset]
+    for name in datasets:
+        trained = Path(runs) / name / model_name / "best.safetensors"
+        if trained.is_file():
+            return trained, f"trained here on {name}"
+        bundled = BUNDLED / name / f"{model_name}.safetensors"
+        if bundled.is_file():
+            return bundled, f"bundled with wsol, trained on {name}"
+    wanted = dataset or "minibirds"
+    raise UserError(
+        f"no trained weights for {model_name} on {wanted}: pass --checkpoint FILE or run "
+        f"`wsol-train --model {model_name} --dataset {wanted}`"
+    )
+
+
+def open_trained(
+    model_name: str,
+    dataset: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    num_classes: int | None = None,
+    runs: str | os.PathLike[str] = "runs",
+) -> TrainedNetwork:
+    """Build a network and load trained weights into it.
+
+    Args:
+        model_name: Registered name of the network.
+        dataset: Dataset it is to be used on; chooses the weights where no checkpoint is given.
+        checkpoint: A file of ours, of timm's or of the TDAM authors.
+        num_classes: Number of classes of the dataset, for checkpoints that do not say it; a checkpoint of ours with
+            another number is refused.
+        runs: Folder that `wsol-train` writes into.
+
+    Raises:
+        UnknownNameError: If no such network is registered; the valid names come nearest first.
+        CheckpointError: If the file is of another network, does not fit, or is not trained.
+        UserError: If no trained weights are found.
+    """
+    check_name("model", model_name.split(".")[0], timm.list_models())
+    source = f"file {checkpoint}"
+    if checkpoint is None:
+        try:
+            checkpoint, source = find_checkpoint(model_name, dataset, runs)
+        except UserError:
+            if dataset not in (None, PUBLISHED_DATASET) or not timm.is_model_pretrained(model_name):
+                raise
+            return _published(model_name)
+    path = Path(checkpoint)
+    if path.suffix == ".safetensors" and (config := tdam.read_config(path)):
+        return _ours(model_name, path, config, source, num_classes)
+    model = tdam.create_model(model_name, num_classes=num_classes or 1000)
+    tdam.load_checkpoint(model, path)
+    return _trained(model, model_name, None, source)
+
+
+def _ours(
+    model_name: str, path: Path, config: dict[str, Any], source: str, num_classes: int | None
+) -> TrainedNetwork:
+    """Open a checkpoint whose configuration says what it holds."""
+    if config["model"] != model_name:
+        raise CheckpointError(
+            f"{path} holds a {config['model']}, not a {model_name}: pass --model {config['model']}"
+        )
+    if not config.get("trained"):
+        raise CheckpointError(f"{path} holds untrained weights; train them with wsol-train")
+    if num_classes is not None and config["num_classes"] != num_classes:
+        raise CheckpointError(
+            f"{path} was trained for {config['num_classes']} classes, the dataset has {num_classes}: "
+            "pass a checkpoint trained on this dataset"
+        )
+    model, _ = tdam.load_model(path)
+    names = config.get("class_names")
+    return _trained(model, model_name, tuple(names) if names else None, source)
+
+
+def _published(model_name: str) -> TrainedNetwork:
+    """Download the weights that timm or the TDAM authors published."""
+    model = tdam.create_model(model_name, pretrained=True)
+    names = None
+    if model.num_classes == 1000:
+        info = timm.data.ImageNetInfo("imagenet-1k")
+        names = tuple(info.index_to_description(index) for index in range(1000))
+    return _trained(model, model_name, names, "published, trained on ImageNet")
+
+
+def _trained(model: nn.Module, name: str, class_names: tuple[str, ...] | None, source: str) -> TrainedNetwork:
+    preprocessing = timm.data.resolve_model_data_config(model)
+    return TrainedNetwork(model.eval(), name, class_names, source, preprocessing)
