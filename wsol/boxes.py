@@ -10,6 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from tdam.errors import check_name
 
 Boxes = npt.NDArray[np.int64]
@@ -34,9 +35,7 @@ def quantize_score_map(score_map: npt.NDArray[np.floating]) -> npt.NDArray[np.ui
         raise ValueError(f"a score map must be a non-empty (H, W) array, got shape {score_map.shape}")
     # Written so that NaN fails it too.
     if not bool(((score_map >= 0) & (score_map <= 1)).all()):
-        raise ValueError(
-            "a score map must lie in [0, 1] without NaN; normalise it with wsol.score_maps first"
-        )
+        raise ValueError("a score map must lie in [0, 1] without NaN; normalise it with wsol.score_maps first")
     return (score_map * 255).astype(np.uint8)
 
 
@@ -80,9 +79,7 @@ def boxes_from_score_map(
     if rule == "largest":
         contours = [max(contours, key=cv2.contourArea)]
     corners = [cv2.boundingRect(contour) for contour in contours]
-    return np.array(
-        [[x, y, min(x + w, width - 1), min(y + h, height - 1)] for x, y, w, h in corners], dtype=np.int64
-    )
+    return np.array([[x, y, min(x + w, width - 1), min(y + h, height - 1)] for x, y, w, h in corners], dtype=np.int64)
 
 
 def scale_boxes(boxes: npt.ArrayLike, from_size: tuple[int, int], to_size: tuple[int, int]) -> Boxes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import tdam
 import torch
-from tdam.errors import check_name
 from torch import Tensor, nn
 
+import tdam
+from tdam.errors import check_name
 from wsol.cam_methods import CAM_METHODS, other_maps
 
 

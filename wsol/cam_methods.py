@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
-import tdam
 import torch
-from tdam.errors import UserError
 from torch import Tensor, nn
+
+import tdam
+from tdam.errors import UserError
 
 # Our names, in the hyphenation of the papers, and torchcam's classes.
 _TORCHCAM_CLASSES = {

@@ -123,8 +123,7 @@ class Localizer:
 
     def _localize_batch(self, sources: Sequence[ImageSource]) -> Iterator[Localization]:
         pictures = [
-            source.convert("RGB") if isinstance(source, Image.Image) else open_image(source)
-            for source in sources
+            source.convert("RGB") if isinstance(source, Image.Image) else open_image(source) for source in sources
         ]
         inputs = torch.stack([self._transform(picture) for picture in pictures]).to(self.device)
         cams = class_activation_maps(self.network.model, inputs, method=self.method)
@@ -133,9 +132,7 @@ class Localizer:
         class_ids = cams.class_ids.cpu().numpy()
         for index, (source, picture) in enumerate(zip(sources, pictures, strict=True)):
             steps = tuple(
-                self._step(
-                    step, class_ids[step, index], probabilities[step, index], maps[step, index], picture.size
-                )
+                self._step(step, class_ids[step, index], probabilities[step, index], maps[step, index], picture.size)
                 for step in range(len(maps))
             )
             path = None if isinstance(source, Image.Image) else Path(source)

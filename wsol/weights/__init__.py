@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tdam
 import timm
-from tdam.errors import CheckpointError, UserError, check_name
 from torch import nn
+
+import tdam
+from tdam.errors import CheckpointError, UserError, check_name
 
 BUNDLED = Path(__file__).parent
 # Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.
@@ -121,14 +122,10 @@ def open_trained(
     return _trained(model, model_name, None, source)
 
 
-def _ours(
-    model_name: str, path: Path, config: dict[str, Any], source: str, num_classes: int | None
-) -> TrainedNetwork:
+def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_classes: int | None) -> TrainedNetwork:
     """Open a checkpoint whose configuration says what it holds."""
     if config["model"] != model_name:
-        raise CheckpointError(
-            f"{path} holds a {config['model']}, not a {model_name}: pass --model {config['model']}"
-        )
+        raise CheckpointError(f"{path} holds a {config['model']}, not a {model_name}: pass --model {config['model']}")
     if not config.get("trained"):
         raise CheckpointError(f"{path} holds untrained weights; train them with wsol-train")
     if num_classes is not None and config["num_classes"] != num_classes:
