@@ -1,0 +1,11 @@
+"""Figures of publication quality: every step's map and box, grids, differences, curves and bars.
+
+figure = wsol.draw.step_figure(localizer("bird.jpg")[0])
+wsol.draw.save(figure, "bird.pdf")
+"""
+
+from wsol.draw.figures import difference_figure, grid_figure, step_figure
+from wsol.draw.overlay import difference_overlay, overlay
+from wsol.draw.style import save
+
+__all__ = ["difference_figure", "difference_overlay", "grid_figure", "overlay", "save", "step_figure"]

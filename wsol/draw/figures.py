@@ -1,0 +1,123 @@
+"""Figures of localizations: every step of one image, a grid of several, and what a step changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from wsol.draw.overlay import difference_overlay, display_image, overlay
+from wsol.draw.panels import Panel, compose
+from wsol.draw.style import PAGE, STYLE
+from wsol.localizer import Localization, StepLocalization
+
+BoxesOfImage = npt.NDArray[np.int64]
+
+
+def short_label(label: str, longest: int = 26) -> str:
+    """The first synonym of a class name, cut to `longest` characters.
+
+    >>> short_label("tabby, tabby cat")
+    'tabby'
+    >>> short_label("German short-haired pointer dog", longest=12)
+    'German shor…'
+    """
+    first = label.split(",")[0].strip()
+    return first if len(first) <= longest else first[: longest - 1] + "…"
+
+
+def step_title(step: StepLocalization) -> str:
+    """Label and probability, as panels show them."""
+    return f"{short_label(step.label)}  {step.score:.2f}"
+
+
+@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+def step_figure(localization: Localization, truth: BoxesOfImage | None = None, width: float = 4.6) -> Figure:
+    """Every step of one image, one row each: the photograph with the box, and the score map over it.
+
+    Args:
+        localization: What a `wsol.Localizer` said of the image.
+        truth: `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels, if known.
+        width: Width in inches.
+
+    Returns:
+        The figure.
+    """
+    picture, size = display_image(localization.image), localization.image_size
+    rows = [
+        [
+            Panel(picture, size, f"step {step.step}:  {step_title(step)}", step.box, truth),
+            Panel(overlay(picture, step.score_map), size, "", step.box, truth),
+        ]
+        for step in localization.steps
+    ]
+    return compose(rows, width)
+
+
+@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+def grid_figure(
+    localizations: Sequence[Localization],
+    truths: Sequence[BoxesOfImage] | None = None,
+    titles: Sequence[str] | None = None,
+    width: float = PAGE,
+) -> Figure:
+    """Several images, one row each: the image with its ground truth, then every step's map and box.
+
+    Args:
+        localizations: The images, all with the same number of steps.
+        truths: Per image `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels.
+        titles: Per image a title, such as its true class; by default the file's name.
+        width: Width in inches.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there are no images, or the numbers of steps, truths or titles differ.
+    """
+    if not localizations:
+        raise ValueError("a grid needs at least one image")
+    titles = titles or [found.path.name if found.path else "" for found in localizations]
+    boxes = truths or [None] * len(localizations)
+    rows = []
+    for found, truth, title in zip(localizations, boxes, titles, strict=True):
+        picture, size = display_image(found.image), found.image_size
+        row = [Panel(picture, size, title, truth=truth)]
+        row += [
+            Panel(overlay(picture, step.score_map), size, step_title(step), step.box, truth) for step in found.steps
+        ]
+        rows.append(row)
+    headings = ["image", *(f"step {step.step}" for step in localizations[0].steps)]
+    return compose(rows, width, headings)
+
+
+@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+def difference_figure(localization: Localization, truth: BoxesOfImage | None = None, width: float = PAGE) -> Figure:
+    """What the last step gained and lost against the first: both maps and their difference.
+
+    Args:
+        localization: An image with at least two steps.
+        truth: `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels.
+        width: Width in inches.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the network has one step only.
+    """
+    if len(localization.steps) < 2:
+        raise ValueError("a difference needs at least two steps; this network has one")
+    first, last = localization.steps[0], localization.steps[-1]
+    picture, size = display_image(localization.image), localization.image_size
+    change = difference_overlay(picture, first.score_map, last.score_map)
+    row = [
+        Panel(overlay(picture, first.score_map), size, step_title(first), first.box, truth),
+        Panel(overlay(picture, last.score_map), size, step_title(last), last.box, truth),
+        Panel(change, size, "orange gained, blue lost", None, truth),
+    ]
+    headings = [f"step {first.step}", f"step {last.step}", f"step {last.step} − step {first.step}"]
+    return compose([row], width, headings, colour_bar="change")

@@ -1,0 +1,117 @@
+"""Colours, type sizes and file output shared by all figures.
+
+Figures are made with matplotlib's object interface only (no `pyplot`, no window system), at
+print size: `COLUMN` and `PAGE` are the widths, in inches, of one column and of a whole page in
+the usual two-column layout, and the type is 7 to 8 points at that size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from tdam.errors import UserError
+
+COLUMN: Final = 3.4
+PAGE: Final = 7.0
+
+# Okabe and Ito's palette: eight colours that stay apart with every kind of colour blindness.
+# Source: https://jfly.uni-koeln.de/color/
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+    "#000000",
+)
+CYCLE: Final = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS: Final = ("o", "s", "^", "D", "v", "P")
+
+SCORE_COLOURS: Final[Colormap] = mpl.colormaps["viridis"]
+"""Colour of a score in [0, 1]: perceptually uniform and safe for colour-blind readers."""
+
+DIFFERENCE_COLOURS: Final[Colormap] = LinearSegmentedColormap.from_list(
+    "lost_gained", ["#2166AC", "#F7F7F7", "#E66101"]
+)
+"""Colour of a change in [-1, 1]: blue lost, white unchanged, orange gained."""
+
+STYLE: Final[dict[str, object]] = {
+    "font.family": "sans-serif",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#D9D9D9",
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    # Text of an SVG or PDF stays text: searchable, editable, small.
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "wsol",
+}
+
+SUFFIXES: Final = (".png", ".svg", ".pdf")
+
+
+def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
+    """Write a figure; the file's suffix chooses PNG, SVG or PDF.
+
+    The same figure gives the same bytes: no date is written into the file.
+
+    Args:
+        figure: The figure.
+        path: Where to write; missing parent folders are made.
+        dpi: Pixels per inch of a PNG, and of the pictures inside an SVG or PDF.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UserError: If the suffix is none of `SUFFIXES` or the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{path}: cannot write {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}[suffix]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(STYLE):
+            figure.savefig(path, dpi=dpi, metadata=metadata)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the figure ({error.strerror or error})") from error
+    return path
+
+
+def rgb(colours: Colormap, values: np.ndarray) -> np.ndarray:
+    """Colours of values in [0, 1].
+
+    Args:
+        colours: A colour map.
+        values: Any shape, in [0, 1].
+
+    Returns:
+        `(*values.shape, 3)` float32 in [0, 1].
+    """
+    return colours(values)[..., :3].astype(np.float32)
