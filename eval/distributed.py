@@ -1,0 +1,88 @@
+"""One process of several: which images are its own, and how counters are joined.
+
+`torchrun … --no-python wsol-eval …` starts the processes; a single process needs nothing of this.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from tdam.errors import UserError
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among all.
+
+    Attributes:
+        rank: Number of the process, from 0.
+        count: Number of processes.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process prints and writes the results."""
+        return self.rank == 0
+
+    def share(self, num_images: int) -> range:
+        """Positions of this process's images: every `count`-th, so that shards differ by at most one image.
+
+        >>> [list(Process(rank, 3).share(4)) for rank in range(3)]
+        [[0, 3], [1], [2]]
+        """
+        return range(self.rank, num_images, self.count)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every process, in order of rank, in every process."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
+
+def start_process(device: str) -> tuple[Process, torch.device]:
+    """Join the other processes that torchrun started, if any, and take this process's device.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps" … ; with several processes "cuda" is one GPU each.
+
+    Raises:
+        UserError: If the device does not exist here.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        torch_device = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {device!r}; examples: cpu, cuda, cuda:0") from error
+    if torch_device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {device!r}: no CUDA device is available here; use --device cpu")
+    if torch_device.type == "cuda" and count > 1:
+        torch_device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(torch_device)
+    if count == 1:
+        return Process(), torch_device
+    if not dist.is_initialized():
+        # gloo beside nccl: counters that live on the CPU are summed there.
+        backend = "cpu:gloo,cuda:nccl" if torch_device.type == "cuda" else "gloo"
+        dist.init_process_group(backend)
+    return Process(dist.get_rank(), dist.get_world_size()), torch_device
+
+
+def end_process() -> None:
+    """Leave the group of processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,134 @@
+"""What is known of every single image: a fixed-size record each, in a file, so that memory does not grow.
+
+A record keeps, for every row (step or fusion) and every cut of the map, how many of the IoU thresholds the box
+reaches. Threshold curves of any subset of images, hence intervals and comparisons, follow from it by counting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.sweep import cut_table
+from tdam.errors import UserError
+
+NUM_CUTS = 256
+Records = npt.NDArray[np.void]
+
+
+def record_type(num_rows: int) -> np.dtype[np.void]:
+    """The record of one image with `num_rows` rows.
+
+    Fields (one value per row unless said otherwise):
+        index: Position of the image in the split, one per image; -1 marks a record not yet written.
+        unreadable: The image could not be read and counts as a miss, one per image.
+        degenerate: The raw map was constant or held a NaN.
+        maximum: Maximum of the 8-bit map.
+        reached_largest, reached_all: Per cut, how many of the ascending IoU thresholds are reached by the box of the
+            largest contour, and by the best box of all contours.
+        class_id, confidence: Top class and its probability; -1 and NaN where only maps are known.
+        in_top1, in_top5: Whether the label is among the first one and five classes.
+        box: Box at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image.
+        iou, candidates, outcome: IoU of that box, number of boxes of all contours, and kind of error.
+        iou_fixed: IoU of the box at the fixed threshold.
+    """
+    rows = (num_rows,)
+    return np.dtype(
+        [
+            ("index", np.int64),
+            ("unreadable", np.bool_),
+            ("degenerate", np.bool_, rows),
+            ("maximum", np.uint8, rows),
+            ("reached_largest", np.uint8, (num_rows, NUM_CUTS)),
+            ("reached_all", np.uint8, (num_rows, NUM_CUTS)),
+            ("class_id", np.int32, rows),
+            ("confidence", np.float32, rows),
+            ("in_top1", np.bool_, rows),
+            ("in_top5", np.bool_, rows),
+            ("box", np.int32, (num_rows, 4)),
+            ("iou", np.float32, rows),
+            ("iou_fixed", np.float32, rows),
+            ("candidates", np.int32, rows),
+            ("outcome", np.uint8, rows),
+        ]
+    )
+
+
+class RecordFile:
+    """The records of one process's images, written in order and read in chunks.
+
+    Args:
+        path: The file, in NumPy's .npy format.
+        num_images: How many images this process judges.
+        num_rows: Rows per image.
+        resume: Keep what the file holds.
+
+    Raises:
+        UserError: If a file to be resumed holds something else.
+    """
+
+    def __init__(self, path: Path, num_images: int, num_rows: int, resume: bool = False) -> None:
+        self.path = path
+        expected = record_type(num_rows)
+        if resume:
+            self._records = self._open(path, num_images, expected)
+            return
+        self._records = np.lib.format.open_memmap(path, mode="w+", dtype=expected, shape=(num_images,))
+        self._records["index"] = -1
+
+    @staticmethod
+    def _open(path: Path, num_images: int, expected: np.dtype[np.void]) -> Records:
+        try:
+            records = np.lib.format.open_memmap(path, mode="r+")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be resumed ({error}): run again without --resume") from error
+        if records.shape != (num_images,) or records.dtype != expected:
+            raise UserError(f"{path} belongs to another run: run again without --resume")
+        return records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def write(self, start: int, records: Records) -> None:
+        """Write records from position `start` on."""
+        self._records[start : start + len(records)] = records
+
+    def flush(self) -> None:
+        """Hand everything written to the disk."""
+        self._records.flush()
+
+
+def read_records(paths: list[Path], chunk: int = 4096) -> Iterator[Records]:
+    """Records of all processes, chunk by chunk, in memory one chunk at a time.
+
+    Raises:
+        UserError: If a file of another process is not visible here.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} is not visible here: with several machines --output must be a shared folder")
+        records = np.lib.format.open_memmap(path, mode="r")
+        for start in range(0, len(records), chunk):
+            yield np.array(records[start : start + chunk])
+
+
+def hits_at(records: Records, row: int, thresholds: npt.ArrayLike, level: int, rule: str) -> npt.NDArray[np.bool_]:
+    """Whether each image is localized, at each threshold.
+
+    Args:
+        records: ``(N,)`` records.
+        row: Number of the row.
+        thresholds: ``(n,)`` thresholds relative to a map's maximum.
+        level: Which IoU threshold, from 1: the first, second, … of the ascending ones.
+        rule: "largest" or "all".
+
+    Returns:
+        ``(N, n)`` bool.
+    """
+    reached = records[f"reached_{rule}"][:, row]
+    cuts = cut_table(records["maximum"][:, row], thresholds)
+    hits = np.take_along_axis(reached, cuts, axis=1) >= level
+    return hits & ~records["unreadable"][:, None]

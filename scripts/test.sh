@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Lint, types and tests, in an environment of their own.
+#
+#   bash scripts/test.sh                 # everything
+#   bash scripts/test.sh tests/wsol      # options are handed on to pytest
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+environment dev
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+exec .venv/bin/python -m pytest --numprocesses "${WSOL_TEST_PROCESSES:-2}" "$@"
