@@ -6,6 +6,19 @@ Top-k localization and every threshold policy are gathered from one `Sweep`.
 """
 
 from eval.sweep.conventions import BoxConvention, box_iou
-from eval.sweep.sweep import Sweep, best_iou_per_cut, cam_thresholds, cut_table
+from eval.sweep.inputs import as_boxes, as_score_maps, check_range, quantize
+from eval.sweep.sweep import BoxRule, Sweep, best_iou_per_cut, cam_thresholds, cut_table
 
-__all__ = ["BoxConvention", "Sweep", "best_iou_per_cut", "box_iou", "cam_thresholds", "cut_table"]
+__all__ = [
+    "BoxConvention",
+    "BoxRule",
+    "Sweep",
+    "as_boxes",
+    "as_score_maps",
+    "best_iou_per_cut",
+    "box_iou",
+    "cam_thresholds",
+    "check_range",
+    "cut_table",
+    "quantize",
+]
