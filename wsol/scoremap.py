@@ -14,6 +14,11 @@ import torch
 ScoreMaps = npt.NDArray[np.float32]
 
 
+def has_contrast(raw_map: npt.NDArray[np.floating]) -> bool:
+    """Whether a raw map can rank its pixels: it is finite and not constant."""
+    return bool(np.isfinite(raw_map).all() and raw_map.min() < raw_map.max())
+
+
 def normalize_score_map(score_map: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Min-max normalisation of one map, as in wsolevaluation.
 
@@ -25,13 +30,10 @@ def normalize_score_map(score_map: npt.NDArray[np.floating]) -> npt.NDArray[np.f
         order of its pixels to show and becomes all zeros.
     """
     score_map = np.asarray(score_map, dtype=np.float64)
-    if not np.isfinite(score_map).all():
-        return np.zeros_like(score_map)
-    low, high = score_map.min(), score_map.max()
-    if low == high:
+    if not has_contrast(score_map):
         return np.zeros_like(score_map)
     # Shifted first and divided by the shifted maximum, so that the maximum becomes exactly 1.
-    shifted = score_map - low
+    shifted = score_map - score_map.min()
     return shifted / shifted.max()
 
 
@@ -39,7 +41,8 @@ def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, i
     """Resize raw class activation maps to image size and normalise each to [0, 1].
 
     The arithmetic is wsolevaluation's (CVPR 2020, `inference.py` and `util.py`): float64, OpenCV's
-    bicubic interpolation, then min-max over the resized map, overshoot included.
+    bicubic interpolation, then min-max over the resized map, overshoot included. One difference: a raw map that
+    is constant gives zeros here, where the rounding noise of its resized form would be scored there.
 
     Args:
         maps: Raw maps ``(..., h, w)``: those of one image, a batch, or all steps of a batch.
@@ -63,8 +66,11 @@ def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, i
     if height < 1 or width < 1:
         raise ValueError(f"size must be a positive (height, width), got {size}")
     flat = maps.reshape(-1, *maps.shape[-2:])
-    resized = np.empty((len(flat), height, width), dtype=np.float32)
+    resized = np.zeros((len(flat), height, width), dtype=np.float32)
     for index, one in enumerate(flat):
+        if not has_contrast(one):
+            # Resized, a constant map holds rounding noise, which min-max would blow up to a full-range map.
+            continue
         # OpenCV takes (width, height); wsolevaluation passes them swapped, which only shows on non-square input.
         large = cv2.resize(np.ascontiguousarray(one), (width, height), interpolation=cv2.INTER_CUBIC)
         resized[index] = normalize_score_map(large)
