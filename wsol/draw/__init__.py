@@ -6,6 +6,6 @@ wsol.draw.save(figure, "bird.pdf")
 
 from wsol.draw.figures import difference_figure, grid_figure, step_figure
 from wsol.draw.overlay import difference_overlay, overlay
-from wsol.draw.style import save
+from wsol.draw.style import SUFFIXES, save
 
-__all__ = ["difference_figure", "difference_overlay", "grid_figure", "overlay", "save", "step_figure"]
+__all__ = ["SUFFIXES", "difference_figure", "difference_overlay", "grid_figure", "overlay", "save", "step_figure"]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from tdam.errors import UserError
 from wsol.draw.overlay import difference_overlay, display_image, overlay
 from wsol.draw.panels import Panel, compose
 from wsol.draw.style import PAGE, STYLE
@@ -63,6 +64,7 @@ def grid_figure(
     truths: Sequence[BoxesOfImage] | None = None,
     titles: Sequence[str] | None = None,
     width: float = PAGE,
+    difference: bool = False,
 ) -> Figure:
     """Several images, one row each: the image with its ground truth, then every step's map and box.
 
@@ -71,6 +73,7 @@ def grid_figure(
         truths: Per image `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels.
         titles: Per image a title, such as its true class; by default the file's name.
         width: Width in inches.
+        difference: Add a last column with the change of score from the first to the last step.
 
     Returns:
         The figure.
@@ -89,8 +92,12 @@ def grid_figure(
         row += [
             Panel(overlay(picture, step.score_map), size, step_title(step), step.box, truth) for step in found.steps
         ]
+        if difference:
+            row.append(_difference_panel(found, picture, truth))
         rows.append(row)
     headings = ["image", *(f"step {step.step}" for step in localizations[0].steps)]
+    if difference:
+        headings.append("last − first")
     return compose(rows, width, headings)
 
 
@@ -107,17 +114,24 @@ def difference_figure(localization: Localization, truth: BoxesOfImage | None = N
         The figure.
 
     Raises:
-        ValueError: If the network has one step only.
+        UserError: If the network has one step only.
     """
-    if len(localization.steps) < 2:
-        raise ValueError("a difference needs at least two steps; this network has one")
     first, last = localization.steps[0], localization.steps[-1]
     picture, size = display_image(localization.image), localization.image_size
-    change = difference_overlay(picture, first.score_map, last.score_map)
     row = [
         Panel(overlay(picture, first.score_map), size, step_title(first), first.box, truth),
         Panel(overlay(picture, last.score_map), size, step_title(last), last.box, truth),
-        Panel(change, size, "orange gained, blue lost", None, truth),
+        _difference_panel(localization, picture, truth),
     ]
     headings = [f"step {first.step}", f"step {last.step}", f"step {last.step} − step {first.step}"]
     return compose([row], width, headings, colour_bar="change")
+
+
+def _difference_panel(
+    localization: Localization, picture: npt.NDArray[np.float32], truth: BoxesOfImage | None
+) -> Panel:
+    first, last = localization.steps[0], localization.steps[-1]
+    if first is last:
+        raise UserError("a difference needs two steps; this network has one")
+    change = difference_overlay(picture, first.score_map, last.score_map)
+    return Panel(change, localization.image_size, "orange gained, blue lost", None, truth)

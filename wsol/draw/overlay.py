@@ -6,13 +6,18 @@ from typing import Final
 
 import cv2
 import numpy as np
+from matplotlib.colors import ListedColormap, to_rgb
 from PIL import Image
 
-from wsol.draw.style import DIFFERENCE_COLOURS, SCORE_COLOURS, rgb
+from wsol.draw.style import BLUE, SCORE_COLOURS, VERMILLION
 
 OPACITY: Final = 0.62
 """Opacity of the map. Constant, so that a colour of the colour bar means the same score everywhere."""
 
+FULL_CHANGE: Final = 0.5
+"""Change of score drawn at full strength; greater changes look the same."""
+
+_MID_GREY: Final = 0.575  # what `pale_grey` makes of a mid-grey image
 _LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
@@ -75,8 +80,7 @@ def overlay(image: Image.Image | np.ndarray, score_map: np.ndarray) -> np.ndarra
         `(h, w, 3)` float32 RGB in [0, 1]: the image in grey under colours of `SCORE_COLOURS`.
     """
     picture = display_image(image) if isinstance(image, Image.Image) else image
-    scores = np.clip(fit_map(score_map, *picture.shape[:2]), 0, 1)
-    return (1 - OPACITY) * pale_grey(picture) + OPACITY * rgb(SCORE_COLOURS, scores)
+    return _lay_scores(pale_grey(picture), np.clip(fit_map(score_map, *picture.shape[:2]), 0, 1))
 
 
 def difference_overlay(image: Image.Image | np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -88,10 +92,30 @@ def difference_overlay(image: Image.Image | np.ndarray, before: np.ndarray, afte
         after: `(H, W)` scores in [0, 1] of the later step.
 
     Returns:
-        `(h, w, 3)` float32 RGB in [0, 1]: blue where the score fell, orange where it rose; the
-        grey image shows through where nothing changed, as opacity grows with the change.
+        `(h, w, 3)` float32 RGB in [0, 1]: orange where the score rose, blue where it fell; opacity grows
+        with the change, so the grey image alone is seen where nothing changed.
     """
     picture = display_image(image) if isinstance(image, Image.Image) else image
-    change = np.clip(fit_map(after - before, *picture.shape[:2]), -1, 1)
-    opacity = (0.9 * np.sqrt(np.abs(change)))[..., None]
-    return (1 - opacity) * pale_grey(picture) + opacity * rgb(DIFFERENCE_COLOURS, (change + 1) / 2)
+    return _lay_change(pale_grey(picture), fit_map(after - before, *picture.shape[:2]))
+
+
+def score_bar() -> ListedColormap:
+    """Colours of scores 0 … 1 as `overlay` shows them on mid-grey, for a colour bar."""
+    scores = np.linspace(0, 1, 256, dtype=np.float32)
+    return ListedColormap(_lay_scores(np.full((256, 3), _MID_GREY, np.float32), scores))
+
+
+def change_bar() -> ListedColormap:
+    """Colours of changes `-FULL_CHANGE` … `FULL_CHANGE` as `difference_overlay` shows them on mid-grey."""
+    change = np.linspace(-FULL_CHANGE, FULL_CHANGE, 255, dtype=np.float32)
+    return ListedColormap(_lay_change(np.full((255, 3), _MID_GREY, np.float32), change))
+
+
+def _lay_scores(grey: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return (1 - OPACITY) * grey + OPACITY * SCORE_COLOURS(scores)[..., :3].astype(np.float32)
+
+
+def _lay_change(grey: np.ndarray, change: np.ndarray) -> np.ndarray:
+    opacity = 0.85 * np.minimum(np.abs(change) / FULL_CHANGE, 1)[..., None]
+    colour = np.where(change[..., None] > 0, to_rgb(VERMILLION), to_rgb(BLUE)).astype(np.float32)
+    return (1 - opacity) * grey + opacity * colour

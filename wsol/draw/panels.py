@@ -16,22 +16,22 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from wsol.draw.overlay import OPACITY
-from wsol.draw.style import DIFFERENCE_COLOURS, SCORE_COLOURS, STYLE, VERMILLION
+from wsol.draw.overlay import FULL_CHANGE, change_bar, score_bar
+from wsol.draw.style import STYLE, VERMILLION
 
 PREDICTED: Final = VERMILLION
 TRUTH: Final = "white"
 
-_GAP = 0.06
+_GAP = 0.07
 _MARGIN = 0.04
 _TITLE = 0.16
-_FOOT = 0.3
-_HEADING = 0.18
+_FOOT = 0.31
+_HEADING = 0.14
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def _draw_legend(figure: Figure, rows: Sequence[Sequence[Panel]], width: float, 
     if lines:
         figure.legend(
             handles=lines,
-            loc="lower left",
-            bbox_to_anchor=(_MARGIN / width, 0.04 / total),
+            loc="center left",
+            bbox_to_anchor=(_MARGIN / width, 0.195 / total),
             ncols=2,
             borderpad=0,
             borderaxespad=0,
@@ -184,18 +184,19 @@ def _draw_legend(figure: Figure, rows: Sequence[Sequence[Panel]], width: float, 
 
 
 def _draw_colour_bar(figure: Figure, kind: str, width: float, total: float) -> None:
-    """A bar in the very colours of the overlay: the colour map over mid-grey at the overlay's opacity."""
+    """A bar in the very colours of the overlay, as they look on a mid-grey picture."""
     length = min(1.3, 0.4 * width)
-    axes = figure.add_axes(((width - _MARGIN - 0.1 - length) / width, 0.16 / total, length / width, 0.07 / total))
-    colours, low = (SCORE_COLOURS, 0) if kind == "score" else (DIFFERENCE_COLOURS, -1)
-    mapping = ScalarMappable(Normalize(low, 1), _as_laid(colours) if kind == "score" else colours)
-    bar = figure.colorbar(mapping, cax=axes, orientation="horizontal", ticks=[low, (low + 1) / 2, 1])
+    axes = figure.add_axes(((width - _MARGIN - 0.2 - length) / width, 0.16 / total, length / width, 0.07 / total))
+    low, high, colours, label = (
+        (0.0, 1.0, score_bar(), "score")
+        if kind == "score"
+        else (-FULL_CHANGE, FULL_CHANGE, change_bar(), "change of score")
+    )
+    ticks = [low, (low + high) / 2, high]
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(low, high), colours), cax=axes, orientation="horizontal", ticks=ticks
+    )
+    bar.ax.set_xticklabels(["0", "0.5", "1"] if kind == "score" else [f"≤ −{high:g}", "0", f"≥ +{high:g}"])
     bar.outline.set_linewidth(0.4)
     axes.tick_params(length=1.5, pad=1, labelsize=6)
-    label = "score" if kind == "score" else "lost / gained"
-    figure.text(axes.get_position().x0 - 0.05 / width, 0.195 / total, label, ha="right", va="center", size=7)
-
-
-def _as_laid(colours: Colormap) -> ListedColormap:
-    laid = OPACITY * colours(np.linspace(0, 1, 256))[:, :3] + (1 - OPACITY) * 0.575
-    return ListedColormap(laid)
+    figure.text(axes.get_position().x0 - 0.06 / width, 0.195 / total, label, ha="right", va="center", size=7)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from tdam.errors import UserError
@@ -38,11 +37,6 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 SCORE_COLOURS: Final[Colormap] = mpl.colormaps["viridis"]
 """Colour of a score in [0, 1]: perceptually uniform and safe for colour-blind readers."""
 
-DIFFERENCE_COLOURS: Final[Colormap] = LinearSegmentedColormap.from_list(
-    "lost_gained", ["#2166AC", "#F7F7F7", "#E66101"]
-)
-"""Colour of a change in [-1, 1]: blue lost, white unchanged, orange gained."""
-
 STYLE: Final[dict[str, object]] = {
     "font.family": "sans-serif",
     "font.size": 7.5,
@@ -65,6 +59,8 @@ STYLE: Final[dict[str, object]] = {
     "grid.linewidth": 0.5,
     "legend.frameon": False,
     "figure.facecolor": "white",
+    # A class or file name with dollar signs is a name, not a formula.
+    "text.parse_math": False,
     # Text of an SVG or PDF stays text: searchable, editable, small.
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -102,16 +98,3 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     except OSError as error:
         raise UserError(f"{path}: cannot write the figure ({error.strerror or error})") from error
     return path
-
-
-def rgb(colours: Colormap, values: np.ndarray) -> np.ndarray:
-    """Colours of values in [0, 1].
-
-    Args:
-        colours: A colour map.
-        values: Any shape, in [0, 1].
-
-    Returns:
-        `(*values.shape, 3)` float32 in [0, 1].
-    """
-    return colours(values)[..., :3].astype(np.float32)
