@@ -1,0 +1,250 @@
+"""CUB-200-2011 in the folder layout it is published in.
+
+::
+
+    CUB_200_2011/images.txt               <image number> <path below images/>
+                 image_class_labels.txt   <image number> <class number, from 1>
+                 train_test_split.txt     <image number> <1 train, 0 test>
+                 bounding_boxes.txt       <image number> <x> <y> <width> <height>
+                 classes.txt              <class number> <name>
+                 images/                  001.Black_footed_Albatross/….jpg
+                 segmentations/           001.Black_footed_Albatross/….png   (if present)
+
+Two files of ours may lie beside them:
+
+- ``validation_split.txt``, ``<image number> <1 validation, 0 not>``, says which of the train images
+  are held out as the val split;
+- ``image_sizes.txt``, ``<image number> <width> <height>``, saves opening every image for its size.
+
+An image may have several rows in ``bounding_boxes.txt``, one per object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsol.data.errors import DatasetError
+from wsol.data.images import Folder, image_size
+from wsol.data.lists import GroundTruth, MaskFiles, group_rows, read_lines
+
+IMAGES = "images.txt"
+LABELS = "image_class_labels.txt"
+SPLIT = "train_test_split.txt"
+BOXES = "bounding_boxes.txt"
+CLASSES = "classes.txt"
+SIZES = "image_sizes.txt"
+VALIDATION = "validation_split.txt"
+HELD_OUT_PER_CLASS = 5  # CUBV2, the field's val split, has 3 to 6 images per class, 1,000 in all
+HELD_OUT_SEED = 0
+
+
+@dataclass(frozen=True)
+class CubTree:
+    """The tables of a tree, one row per image.
+
+    Attributes:
+        root: Folder that holds ``images.txt``.
+        numbers: N image numbers, as published.
+        paths: N paths below ``images/``.
+        labels: (N,) int64 from 0.
+        is_train: (N,) bool, the published split.
+        is_validation: (N,) bool, train images that are held out.
+        boxes: N arrays (K_i, 4) float64, ``x y width height`` as published.
+        class_names: Names of the classes.
+    """
+
+    root: Path
+    numbers: tuple[int, ...]
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    is_train: np.ndarray
+    is_validation: np.ndarray
+    boxes: tuple[np.ndarray, ...]
+    class_names: tuple[str, ...]
+
+    def rows(self, split: str) -> np.ndarray:
+        """Numbers of the images of "train", "val" or "test"."""
+        chosen = {
+            "train": self.is_train & ~self.is_validation,
+            "val": self.is_validation,
+            "test": ~self.is_train,
+        }
+        return np.flatnonzero(chosen[split])
+
+
+def is_cub_tree(root: Path) -> bool:
+    """Whether `root` looks like an unpacked CUB-200-2011."""
+    return (root / IMAGES).is_file() and (root / BOXES).is_file()
+
+
+def read_cub_tree(root: str | Path) -> CubTree:
+    """Read the tables of the tree at `root`.
+
+    Without ``validation_split.txt`` no image is held out; see `hold_out`.
+
+    Raises:
+        DatasetError: If a table is missing or malformed; the message names file and line.
+    """
+    root = Path(root)
+    numbers, path_columns = _read_table(root / IMAGES, columns=1)
+    paths = tuple(path for (path,) in path_columns)
+    row_of = {number: row for row, number in enumerate(numbers)}
+    if len(row_of) < len(numbers):
+        raise DatasetError(f"{root / IMAGES}: an image number occurs twice")
+    labels = _column(root / LABELS, row_of) - 1
+    class_numbers, class_columns = _read_table(root / CLASSES, columns=1)
+    if class_numbers != list(range(1, len(class_numbers) + 1)):
+        raise DatasetError(f"{root / CLASSES}: class numbers are not 1, 2, 3, …")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_numbers):
+        raise DatasetError(f"{root / LABELS}: a class number is not among the {len(class_numbers)} classes")
+    is_train = _column(root / SPLIT, row_of) == 1
+    is_validation = np.zeros(len(paths), dtype=bool)
+    if (root / VALIDATION).exists():
+        is_validation = is_train & (_column(root / VALIDATION, row_of) == 1)
+    return CubTree(
+        root=root,
+        numbers=tuple(numbers),
+        paths=paths,
+        labels=labels,
+        is_train=is_train,
+        is_validation=is_validation,
+        boxes=_read_boxes(root / BOXES, row_of),
+        class_names=tuple(name for (name,) in class_columns),
+    )
+
+
+def hold_out(tree: CubTree, per_class: int = HELD_OUT_PER_CLASS, seed: int = HELD_OUT_SEED) -> np.ndarray:
+    """Choose train images as a val split: `per_class` of each class, by a seeded draw.
+
+    Returns:
+        (N,) bool.
+    """
+    chosen = np.zeros(len(tree.paths), dtype=bool)
+    for label in range(len(tree.class_names)):
+        candidates = np.flatnonzero(tree.is_train & (tree.labels == label))
+        generator = np.random.default_rng([seed, label])
+        count = min(per_class, max(len(candidates) - 1, 0))  # a class keeps at least one train image
+        chosen[generator.choice(candidates, size=count, replace=False)] = True
+    return chosen
+
+
+def cub_ground_truth(tree: CubTree, split: str, dataset: str = "cub") -> GroundTruth:
+    """Ground truth of a split; boxes in the integers the field evaluates with.
+
+    Raises:
+        DatasetError: If the split is empty.
+        ImageError: If sizes are not listed and an image cannot be opened.
+    """
+    rows = tree.rows(split)
+    if not len(rows):
+        raise DatasetError(f"{tree.root}: no image belongs to the {split} split")
+    paths = tuple(tree.paths[row] for row in rows)
+    sizes = _sizes(tree, rows)
+    boxes = (integer_boxes(tree.boxes[row], *size) for row, size in zip(rows, sizes.tolist(), strict=True))
+    return GroundTruth(
+        dataset=dataset,
+        split=split,
+        image_ids=paths,
+        labels=tree.labels[rows],
+        sizes=sizes,
+        boxes=tuple(boxes),
+        class_names=tree.class_names,
+        masks=_masks(tree.root, paths),
+    )
+
+
+def integer_boxes(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Published boxes to the field's integer lists.
+
+    The rule ``x0 = int(x), y0 = int(y), x1 = min(int(x + w), W - 1), y1 = min(int(y + h), H - 1)``
+    reproduces wsolevaluation's CUB lists row by row.
+
+    Args:
+        boxes: (K, 4) float, ``x y width height``.
+        width: W of the image.
+        height: H of the image.
+
+    Returns:
+        (K, 4) int64, ``x0 y0 x1 y1``.
+
+    >>> integer_boxes(np.array([[60.0, 27.0, 325.0, 304.0]]), 500, 335).tolist()
+    [[60, 27, 385, 331]]
+    """
+    x, y, w, h = boxes.T
+    corners = np.stack([x, y, np.minimum(x + w, width - 1), np.minimum(y + h, height - 1)], axis=1)
+    return corners.astype(np.int64)
+
+
+def write_table(path: Path, rows: list[tuple[object, ...]]) -> None:
+    """Write rows of values separated by blanks."""
+    path.write_text("".join(" ".join(map(str, row)) + "\n" for row in rows), encoding="utf-8", newline="\n")
+
+
+def _sizes(tree: CubTree, rows: np.ndarray) -> np.ndarray:
+    """(N, 2) width and height of the images of `rows`, from the list or from the images' headers."""
+    if (tree.root / SIZES).exists():
+        row_of = {number: row for row, number in enumerate(tree.numbers)}
+        return _columns(tree.root / SIZES, row_of, columns=2)[rows]
+    images = Folder(tree.root / "images")
+    paths = [tree.paths[row] for row in rows]
+    return np.array([image_size(images.read(path), images.where(path)) for path in paths], dtype=np.int64)
+
+
+def _masks(root: Path, paths: tuple[str, ...]) -> tuple[MaskFiles, ...] | None:
+    if not (root / "segmentations").is_dir():
+        return None
+    return tuple(MaskFiles((str(Path(path).with_suffix(".png").as_posix()),)) for path in paths)
+
+
+def _read_table(path: Path, columns: int) -> tuple[list[int], list[list[str]]]:
+    """First column as integers, the other `columns` as texts."""
+    numbers: list[int] = []
+    values: list[list[str]] = []
+    for line_number, line in enumerate(read_lines(path), start=1):
+        first, *rest = line.split()
+        if len(rest) != columns or not first.isdecimal():
+            raise DatasetError(
+                f"{path}:{line_number}: expected a number and {columns} value(s) separated by blanks, got {line!r}"
+            )
+        numbers.append(int(first))
+        values.append(rest)
+    return numbers, values
+
+
+def _row_numbers(path: Path, numbers: list[int], row_of: dict[int, int]) -> np.ndarray:
+    try:
+        return np.array([row_of[number] for number in numbers], dtype=np.int64)
+    except KeyError as error:
+        line = numbers.index(error.args[0]) + 1
+        raise DatasetError(f"{path}:{line}: image number {error.args[0]} is not in {IMAGES}") from None
+
+
+def _columns(path: Path, row_of: dict[int, int], columns: int) -> np.ndarray:
+    """Integers (N, columns) of a table with exactly one row per image."""
+    numbers, texts = _read_table(path, columns)
+    rows = _row_numbers(path, numbers, row_of)
+    if len(rows) != len(row_of) or len(set(numbers)) != len(numbers):
+        raise DatasetError(f"{path}: {len(set(numbers))} different images, but {IMAGES} has {len(row_of)}")
+    result = np.empty((len(row_of), columns), dtype=np.int64)
+    result[rows] = _numeric(path, texts, columns, np.int64)
+    return result
+
+
+def _column(path: Path, row_of: dict[int, int]) -> np.ndarray:
+    return _columns(path, row_of, columns=1)[:, 0]
+
+
+def _numeric(path: Path, texts: list[list[str]], columns: int, dtype: type) -> np.ndarray:
+    try:
+        return np.array(texts, dtype=np.str_).reshape(len(texts), columns).astype(dtype)
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}") from None
+
+
+def _read_boxes(path: Path, row_of: dict[int, int]) -> tuple[np.ndarray, ...]:
+    numbers, texts = _read_table(path, columns=4)
+    boxes = _numeric(path, texts, 4, np.float64)
+    return group_rows(_row_numbers(path, numbers, row_of), boxes, len(row_of))

@@ -1,0 +1,120 @@
+"""Where the bytes of images lie, and how they become pictures."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from wsol.data.errors import ImageError
+
+JPEG_MAGIC = b"\xff\xd8"
+
+
+class ImageStore(Protocol):
+    """Gives the encoded bytes of an image by its path below the store."""
+
+    def read(self, path: str) -> bytes:
+        """Encoded bytes.
+
+        Raises:
+            ImageError: If there is no such file, or it cannot be read.
+        """
+
+    def where(self, path: str) -> str:
+        """The full name of the image, for messages."""
+
+    def exists(self, path: str) -> bool:
+        """Whether the store holds the image."""
+
+
+class Folder:
+    """Images as files below a folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def read(self, path: str) -> bytes:
+        """Encoded bytes of the file."""
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise ImageError(f"{self.where(path)}: {error.strerror or error}") from None
+
+    def where(self, path: str) -> str:
+        """Path of the file."""
+        return str(self.root / path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / path).is_file()
+
+
+def decode_exact(data: bytes, name: str) -> Image.Image:
+    """Decode to a PIL image in RGB, as wsolevaluation sees it (orientation tags are not applied).
+
+    Raises:
+        ImageError: If the bytes are no complete image; the message carries `name`.
+    """
+    return _decode(data, name, "RGB")
+
+
+def decode_gray(data: bytes, name: str) -> np.ndarray:
+    """Decode a mask to (H, W) uint8.
+
+    Raises:
+        ImageError: If the bytes are no complete image; the message carries `name`.
+    """
+    return np.asarray(_decode(data, name, "L"))
+
+
+def decode_fast(data: bytes, name: str) -> torch.Tensor:
+    """Decode to (3, H, W) uint8 with torchvision's JPEG decoder.
+
+    Other formats, and JPEGs it cannot decode (CMYK), go through PIL.
+
+    Raises:
+        ImageError: If the bytes are no complete image; the message carries `name`.
+    """
+    if data.startswith(JPEG_MAGIC):
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        try:
+            return decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        except RuntimeError:
+            pass  # PIL decodes it, or says what is wrong
+    return torch.from_numpy(np.array(decode_exact(data, name))).permute(2, 0, 1).contiguous()
+
+
+def image_size(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height from the header, without decoding.
+
+    Raises:
+        ImageError: If the bytes are no image; the message carries `name`.
+    """
+    return _open(data, name).size
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except Exception as error:  # PIL raises many kinds: OSError, ValueError, SyntaxError, …
+        raise ImageError(f"{name}: cannot be read as an image ({_reason(error)})") from None
+
+
+def _decode(data: bytes, name: str, mode: str) -> Image.Image:
+    image = _open(data, name)
+    try:
+        return image.convert(mode)
+    except Exception as error:  # as above: a damaged file can fail anywhere in a decoder
+        raise ImageError(f"{name}: damaged image ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "unknown or damaged format"
+    return str(error) or type(error).__name__
