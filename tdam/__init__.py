@@ -1,1 +1,32 @@
 """TDAM networks: importing registers the models in timm."""
+
+from tdam.attention import TopDownAttention
+from tdam.checkpoints import LoadReport, load_checkpoint, load_model, read_config, save_checkpoint
+from tdam.errors import CheckpointError, UnknownNameError, UserError
+from tdam.feedback import Family, FeedbackBlock, FeedbackOptions
+from tdam.models import create_model
+from tdam.registry import add_feedback, register_variant
+from tdam.steps import StepOutputs, at_step, forward_steps, num_steps, stepwise
+
+__all__ = [
+    "CheckpointError",
+    "Family",
+    "FeedbackBlock",
+    "FeedbackOptions",
+    "LoadReport",
+    "StepOutputs",
+    "TopDownAttention",
+    "UnknownNameError",
+    "UserError",
+    "add_feedback",
+    "at_step",
+    "create_model",
+    "forward_steps",
+    "load_checkpoint",
+    "load_model",
+    "num_steps",
+    "read_config",
+    "register_variant",
+    "save_checkpoint",
+    "stepwise",
+]

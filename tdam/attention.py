@@ -1,0 +1,180 @@
+"""Top-down attention: the output of a block's residual branch modulates an earlier map of the same branch.
+
+Source: Jaiswal et al., "TDAM: Top-Down Attention Module for Contextually Guided Feature Selection in
+CNNs", WACV 2022, and its code (github.com/shantanuj/TDAM_Top_down_attention_module).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tdam.errors import UserError, check_name
+
+ATTENTIONS = ("joint", "top", "sum", "mapping", "identity")
+POOLINGS = ("max", "avg", "learned", "learned_shared")
+POOLING_COMBINES = ("sum", "mean")
+ORDERS = ("channel_spatial", "spatial_channel", "channel", "spatial", "parallel")
+CHANNEL_GATES = ("sigmoid", "softmax", "none")
+
+
+class TopDownAttention(nn.Module):
+    """Modulates a bottom map by a top map of any size: `(B, Cb, hb, wb), (B, Ct, ht, wt) -> (B, Cb, hb, wb)`.
+
+    Both maps are pooled to one vector each; a small bias-free network turns the vectors into the
+    *searchlight* s (B, Cb, 1, 1); s scales the channels of the bottom map by g(s) (channel step) and
+    its places by sigmoid(sum_c s_c b_c) (spatial step, with the raw s).
+
+    Args:
+        bottom_channels: Cb, channels of the map that is modulated.
+        top_channels: Ct, channels of the map that guides.
+        attention: What the searchlight sees. "joint": U [relu(Wt P(t)); relu(Wb P(b))];
+            "top": U relu(Wt P(t)); "sum": U (relu(Wt P(t)) + relu(Wb P(b))) (the authors' "bilinear").
+            Two forms have no searchlight and replace the bottom map: "mapping": a 1x1 convolution of
+            the top map; "identity": the top map itself.
+        pooling: One or more of "max", "avg", "learned" (a linear map of a fixed grid, one for each
+            input), "learned_shared" (the same one for both). The network after it is shared.
+        pooling_combine: How the searchlights of several poolings are combined: "sum" or "mean".
+        order: "channel_spatial": the spatial step reads the channel-scaled map; "spatial_channel",
+            "channel", "spatial"; "parallel": the sum of both steps, each on the bottom map itself.
+        channel_gate: g: "sigmoid", "softmax" over channels or "none".
+        reduction: The hidden width is Ct // reduction, for both inputs.
+        hidden_channels: The hidden width itself; None takes it from `reduction`.
+        pool_grid: Side of the grid that "learned" poolings read.
+
+    Raises:
+        UnknownNameError: For a name that is not listed above.
+        UserError: For a hidden width of zero, or "identity" between maps of different channels.
+    """
+
+    def __init__(
+        self,
+        bottom_channels: int,
+        top_channels: int,
+        attention: str = "joint",
+        pooling: Sequence[str] = ("avg",),
+        pooling_combine: str = "sum",
+        order: str = "channel_spatial",
+        channel_gate: str = "sigmoid",
+        reduction: int = 16,
+        hidden_channels: int | None = None,
+        pool_grid: int = 8,
+    ) -> None:
+        super().__init__()
+        self.attention = check_name("attention", attention, ATTENTIONS)
+        # The authors' fixed order, so that sums of floats come out alike whatever order is given.
+        self.pooling = tuple(name for name in POOLINGS if name in check_pooling(pooling))
+        self.pooling_combine = check_name("pooling_combine", pooling_combine, POOLING_COMBINES)
+        self.order = check_name("order", order, ORDERS)
+        self.channel_gate = check_name("channel_gate", channel_gate, CHANNEL_GATES)
+        self.pool_grid = pool_grid
+
+        if attention == "identity":
+            if bottom_channels != top_channels:
+                raise UserError(
+                    f"attention 'identity' needs as many bottom as top channels, not {bottom_channels} and "
+                    f"{top_channels}; choose another distance, or attention 'mapping'"
+                )
+            return
+        if attention == "mapping":
+            self.mapping = nn.Conv2d(top_channels, bottom_channels, 1, bias=False)
+            self.reset_parameters()
+            return
+
+        width = top_channels // reduction if hidden_channels is None else hidden_channels
+        if width < 1:
+            raise UserError(f"reduction {reduction} leaves nothing of {top_channels} channels; choose a smaller one")
+        self.top_reduce = nn.Conv2d(top_channels, width, 1, bias=False)
+        if attention != "top":
+            self.bottom_reduce = nn.Conv2d(bottom_channels, width, 1, bias=False)
+        self.expand = nn.Conv2d(2 * width if attention == "joint" else width, bottom_channels, 1, bias=False)
+        if "learned_shared" in self.pooling:
+            self.shared_pool = nn.Linear(pool_grid**2, 1)
+        if "learned" in self.pooling:
+            self.top_pool = nn.Linear(pool_grid**2, 1)
+            if attention != "top":
+                self.bottom_pool = nn.Linear(pool_grid**2, 1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the 1x1 convolutions as timm draws a ResNet's (Kaiming normal, fan out)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, bottom: Tensor, top: Tensor) -> Tensor:
+        """Return the bottom map (B, Cb, hb, wb), modulated by the top map (B, Ct, ht, wt)."""
+        if self.attention == "identity":
+            return top
+        if self.attention == "mapping":
+            return self.mapping(top)
+        return self.modulate(bottom, self.searchlight(bottom, top))
+
+    def searchlight(self, bottom: Tensor, top: Tensor) -> Tensor:
+        """The raw searchlight s (B, Cb, 1, 1), without gate or norm."""
+        total = sum(self._searchlight(bottom, top, pooling) for pooling in self.pooling)
+        return total / len(self.pooling) if self.pooling_combine == "mean" else total
+
+    def _searchlight(self, bottom: Tensor, top: Tensor, pooling: str) -> Tensor:
+        hidden = F.relu(self.top_reduce(self._pool(top, pooling, "top_pool")))
+        if self.attention == "top":
+            return self.expand(hidden)
+        hidden_bottom = F.relu(self.bottom_reduce(self._pool(bottom, pooling, "bottom_pool")))
+        if self.attention == "sum":
+            return self.expand(hidden + hidden_bottom)
+        return self.expand(torch.cat([hidden, hidden_bottom], dim=1))
+
+    def _pool(self, x: Tensor, pooling: str, own_pool: str) -> Tensor:
+        """Pool (B, C, h, w) to (B, C, 1, 1)."""
+        if pooling == "avg":
+            return x.mean((2, 3), keepdim=True)
+        if pooling == "max":
+            return x.amax((2, 3), keepdim=True)
+        linear = self.shared_pool if pooling == "learned_shared" else getattr(self, own_pool)
+        return linear(F.adaptive_avg_pool2d(x, self.pool_grid).flatten(2)).unsqueeze(-1)
+
+    def modulate(self, bottom: Tensor, searchlight: Tensor) -> Tensor:
+        """Apply the channel and spatial steps of a searchlight (B, Cb, 1, 1) to (B, Cb, hb, wb)."""
+        if self.order == "spatial":
+            return bottom * _spatial_gate(bottom, searchlight)
+        gate = self._channel_gate(searchlight)
+        if self.order == "channel":
+            return bottom * gate
+        if self.order == "channel_spatial":
+            # sum_c s_c (g_c b_c): the scaled map need not be written out before it is weighed.
+            return bottom * (gate * _spatial_gate(bottom, searchlight * gate))
+        spatial_gate = _spatial_gate(bottom, searchlight)
+        return bottom * (gate + spatial_gate) if self.order == "parallel" else bottom * (gate * spatial_gate)
+
+    def _channel_gate(self, searchlight: Tensor) -> Tensor:
+        if self.channel_gate == "softmax":
+            return searchlight.softmax(dim=1)
+        return searchlight.sigmoid() if self.channel_gate == "sigmoid" else searchlight
+
+    def extra_repr(self) -> str:
+        """The options that the submodules do not show."""
+        return (
+            f"attention={self.attention!r}, pooling={self.pooling}, pooling_combine={self.pooling_combine!r}, "
+            f"order={self.order!r}, channel_gate={self.channel_gate!r}"
+        )
+
+
+def check_pooling(pooling: Sequence[str]) -> tuple[str, ...]:
+    """Return the pooling names as a tuple, or raise for an unknown or missing one.
+
+    >>> check_pooling(["avg", "max"])
+    ('avg', 'max')
+    """
+    names = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+    if not names:
+        raise UserError(f"pooling needs at least one of {', '.join(POOLINGS)}")
+    return tuple(check_name("pooling", name, POOLINGS) for name in names)
+
+
+def _spatial_gate(x: Tensor, weight: Tensor) -> Tensor:
+    """sigmoid(sum_c weight_c x[c]) of x (B, C, h, w) and weight (B, C, 1, 1), as (B, 1, h, w)."""
+    scores = torch.bmm(weight.flatten(1).unsqueeze(1), x.flatten(2))
+    return scores.sigmoid().view(x.shape[0], 1, x.shape[2], x.shape[3])

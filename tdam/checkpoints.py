@@ -1,0 +1,227 @@
+"""Checkpoints: ours (safetensors with the configuration inside), timm's, and the TDAM authors' files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from tdam.errors import CheckpointError
+
+CONFIG_KEY = "config"
+WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
+PREFIXES = ("module.", "_orig_mod.")
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_checkpoint` did.
+
+    Attributes:
+        path: The file.
+        loaded: How many tensors came from it.
+        initialised: Names of feedback parts that a plain file does not hold, left newly initialised.
+        config: The configuration inside a file of ours, else None.
+    """
+
+    path: Path
+    loaded: int
+    initialised: tuple[str, ...] = ()
+    config: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        new = f", {len(self.initialised)} feedback parts newly initialised" if self.initialised else ""
+        return f"{self.path}: {self.loaded} tensors loaded{new}"
+
+
+def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
+    """Load a file into a network, all or nothing.
+
+    Reads safetensors (ours or timm's) and PyTorch files (timm's, torchvision's, the TDAM authors'
+    `.pth.tar`, with EMA weights first where a file holds both, and with the prefixes that wrappers
+    leave). Pickles are never executed (`weights_only`). A file without feedback parts loads into a TDAM
+    network of the same backbone; the report names what stays newly initialised.
+
+    Args:
+        model: A network of `tdam.create_model`.
+        path: The file.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or unsafe, or if keys or shapes do not fit. Nothing is
+            loaded then.
+    """
+    path = Path(path)
+    state = _convert_names(read_state_dict(path), model)
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in state]
+    plain = not any(_is_feedback(key, expected) for key in state)
+    initialised = tuple(key for key in missing if plain and _is_feedback(key, expected))
+    problems = _problems(state, expected, [key for key in missing if key not in initialised])
+    if problems:
+        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}; nothing was loaded")
+    model.load_state_dict(state, strict=False)
+    return LoadReport(path, len(state), initialised, _config_of(path))
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
+    """The tensors of a checkpoint file by name, without prefixes of wrappers.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or unsafe, or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is refused: it is damaged, or holds objects other than tensors, which could run code"
+        ) from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path} holds no tensors by name")
+    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def save_checkpoint(model: nn.Module, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+    """Write a network's weights and its configuration to one safetensors file, atomically.
+
+    Args:
+        model: The network.
+        path: The file; its folder is made.
+        config: JSON-able; `load_model` needs "model", "num_classes" and "model_args", and "trained" says
+            whether the weights have seen training at all.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    content = safetensors.torch.save(tensors, metadata={CONFIG_KEY: json.dumps(dict(config))})
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The configuration inside a checkpoint of ours.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    config = _config_of(path)
+    if config is None:
+        raise CheckpointError(f"{path} holds no configuration: it was not written by save_checkpoint")
+    return config
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network that a checkpoint of ours describes, with its weights, in eval mode.
+
+    Returns:
+        The network and its configuration.
+
+    Raises:
+        CheckpointError: If the file holds no configuration or does not fit.
+    """
+    from tdam.models import create_model
+
+    config = read_config(path)
+    absent = [key for key in ("model", "num_classes") if key not in config]
+    if absent:
+        raise CheckpointError(f"{path}: its configuration lacks {', '.join(absent)}")
+    model = create_model(config["model"], num_classes=config["num_classes"], **config.get("model_args", {}))
+    load_checkpoint(model, path)
+    return model.eval(), config
+
+
+def _config_of(path: Path) -> dict[str, Any] | None:
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return json.loads(metadata[CONFIG_KEY]) if CONFIG_KEY in metadata else None
+
+
+def _is_feedback(key: str, expected: Mapping[str, Tensor]) -> bool:
+    """Whether a key names a part that the plain network lacks: an attention, or the norm of a later step."""
+    base = re.sub(r"_\d+(\.\w+)$", r"\1", key)
+    return ".attention." in key or (base != key and base in expected)
+
+
+def _problems(state: StateDict, expected: Mapping[str, Tensor], missing: list[str]) -> list[str]:
+    unknown = [key for key in state if key not in expected]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} for {tuple(expected[key].shape)}"
+        for key in state
+        if key in expected and state[key].shape != expected[key].shape
+    ]
+    named = (("missing", missing), ("not in the network", unknown), ("other shapes", shapes))
+    return [f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in named if keys]
+
+
+def _some(keys: list[str], most: int = 4) -> str:
+    return ", ".join(keys[:most]) + (" …" if len(keys) > most else "")
+
+
+def _convert_names(state: StateDict, model: nn.Module) -> StateDict:
+    """Translate the TDAM authors' names of the attention's parts to ours; other names stay."""
+    expected = model.state_dict()
+    converted = {}
+    for key, value in state.items():
+        block, found, part = key.partition(".RA_block.")
+        if not found:
+            converted[key] = value
+            continue
+        attention = f"{block}.attention"
+        top_only = f"{block}.RA_block.Ug_mlp.2.weight" in state
+        name = {
+            "Ug_top_mlp.0.weight": "top_reduce.weight",
+            "Ug_bottom_mlp.0.weight": "bottom_reduce.weight",
+            "Ug_mlp.0.weight": "top_reduce.weight" if top_only else "expand.weight",
+            "Ug_mlp.2.weight": "expand.weight",
+            "Ug_conv.weight": "mapping.weight",
+        }.get(part, part)
+        for side in ("top", "bottom"):
+            # A pooling that top and bottom share is listed under both names; loading the authors' way, the last wins.
+            shared = f"{attention}.shared_pool.weight" in expected
+            name = name.replace(f"{side}_linear_spatial", "shared_pool" if shared else f"{side}_pool")
+        converted[f"{attention}.{name}"] = value
+    return converted

@@ -1,0 +1,289 @@
+"""Feedback inside a residual block: its branch runs T times, each time on a map that attention has modulated.
+
+A family joins by one small subclass of `FeedbackBlock` beside its timm block, which cuts the residual
+branch into segments. The distance m is the number of last segments that every step runs again:
+
+    b = segments before the cut (x)
+    for t in 0 … T-1:
+        y = segments after the cut (b), with the batch norms of step t
+        b = attention(b, y)                      # if a step follows
+    out = merge(y, skip(x))
+
+With m = 0 nothing is run again: the branch's output modulates itself T times. T = 1 with m ≥ 1 is the
+plain block. Source: the TDAM code (see `tdam.attention`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tdam.attention import (
+    ATTENTIONS,
+    CHANNEL_GATES,
+    ORDERS,
+    POOLING_COMBINES,
+    TopDownAttention,
+    check_pooling,
+)
+from tdam.errors import UserError, check_name
+
+STEP_NORMS = ("own", "none")
+
+Segment = Callable[[Tensor, int], Tensor]
+"""Part of a residual branch: (map (B, C, h, w), step from 0) -> map."""
+
+
+@dataclass(frozen=True)
+class FeedbackOptions:
+    """Where and how a network gets feedback; the options of `TopDownAttention` besides.
+
+    Args:
+        steps: T, how often the repeated part of a block runs.
+        distance: m, how many segments of the residual branch are repeated.
+        attention: See `TopDownAttention`, as the six options after it.
+        pooling: One or more pooling names.
+        pooling_combine: "sum" or "mean".
+        order: Order of the channel and the spatial step.
+        channel_gate: Nonlinearity of the channel step.
+        reduction: Top channels per hidden channel.
+        hidden_channels: Hidden channels, in place of `reduction`.
+        pool_grid: Side of the grid of learned poolings; None: as the block's family does.
+        step_norm: "own": steps after the first have batch norms of their own; "none": they have none.
+        td_blocks: Stage number (from 1) -> block indices (from 0) in it, or "all". Indices past a
+            stage's end are ignored, so that one list serves networks of several depths.
+
+    Raises:
+        UserError: For a value out of range; UnknownNameError for an unknown name.
+    """
+
+    steps: int = 2
+    distance: int = 1
+    attention: str = "joint"
+    pooling: Sequence[str] = ("avg",)
+    pooling_combine: str = "sum"
+    order: str = "channel_spatial"
+    channel_gate: str = "sigmoid"
+    reduction: int = 16
+    hidden_channels: int | None = None
+    pool_grid: int | None = None
+    step_norm: str = "own"
+    td_blocks: Mapping[int, str | Sequence[int]] = field(default_factory=lambda: {3: "all", 4: "all"})
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("distance", 0), ("reduction", 1), ("hidden_channels", 1), ("pool_grid", 1)):
+            value = getattr(self, name)
+            optional = name in ("hidden_channels", "pool_grid") and value is None
+            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise UserError(f"{name} must be an integer of at least {least}, not {value!r}")
+        check_name("attention", self.attention, ATTENTIONS)
+        check_name("pooling_combine", self.pooling_combine, POOLING_COMBINES)
+        check_name("order", self.order, ORDERS)
+        check_name("channel_gate", self.channel_gate, CHANNEL_GATES)
+        check_name("step_norm", self.step_norm, STEP_NORMS)
+        object.__setattr__(self, "pooling", check_pooling(self.pooling))
+        object.__setattr__(self, "td_blocks", _check_td_blocks(self.td_blocks))
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of all options."""
+        return tuple(option.name for option in fields(cls))
+
+
+def _check_td_blocks(td_blocks: object) -> dict[int, str | tuple[int, ...]]:
+    if not isinstance(td_blocks, Mapping):
+        raise UserError(f"td_blocks must map stage numbers to block indices or 'all', not {td_blocks!r}")
+    checked: dict[int, str | tuple[int, ...]] = {}
+    for stage, blocks in td_blocks.items():
+        # JSON has no integer keys: a checkpoint's configuration brings "3" for 3.
+        stage = int(stage) if isinstance(stage, str) and stage.isdigit() else stage
+        if not isinstance(stage, int):
+            raise UserError(f"td_blocks: {stage!r} is not a stage number")
+        if blocks != "all" and (
+            isinstance(blocks, str)
+            or not isinstance(blocks, Sequence)
+            or not all(isinstance(index, int) and index >= 0 for index in blocks)
+        ):
+            raise UserError(f"td_blocks: stage {stage} needs a list of block indices from 0, or 'all', not {blocks!r}")
+        checked[stage] = blocks if isinstance(blocks, str) else tuple(sorted(set(blocks)))
+    return checked
+
+
+class FeedbackBlock(nn.Module):
+    """A residual block with feedback. A family's subclass inherits from this first, then from its timm block.
+
+    The subclass states its segments, the channels between them, and how the branch meets the shortcut.
+    Norms that a repeated segment uses are named in `segment_norms`; step t ≥ 1 has its own copy beside
+    the first, `bn3_1` to `bn3`.
+    """
+
+    segment_norms: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    attention: TopDownAttention
+    steps: int
+    distance: int
+    in_last_stage: bool
+
+    def segments(self) -> Sequence[Segment]:
+        """The residual branch, cut into pieces."""
+        raise UserError(f"{type(self).__name__} does not say its segments")
+
+    def widths(self) -> Sequence[int]:
+        """Channels before each segment and after the last."""
+        raise UserError(f"{type(self).__name__} does not say its widths")
+
+    def skip(self, x: Tensor) -> Tensor:
+        """The shortcut's map of the block's input."""
+        return x
+
+    def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
+        """The block's output from the branch's and the shortcut's map."""
+        return top + shortcut
+
+    def default_pool_grid(self) -> int:
+        """Side of the grid that learned poolings read."""
+        return 8
+
+    def norm(self, name: str, step: int) -> nn.Module:
+        """The norm called `name` of a step (from 0)."""
+        return getattr(self, f"{name}_{step}" if step else name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run all steps and return the output of the last (B, Ct, h, w)."""
+        return self.merge(self.tops(x)[-1], self.skip(x))
+
+    def forward_steps(self, x: Tensor) -> Tensor:
+        """Outputs of every step from one input: (B, C, h, w) -> (T·B, Ct, h', w'), step-major."""
+        shortcut = self.skip(x)
+        return torch.cat([self.merge(top, shortcut) for top in self.tops(x)])
+
+    def forward_streams(self, x: Tensor) -> Tensor:
+        """Step t's output from step t's own input, for every t: (T·B, C, h, w) -> (T·B, Ct, h', w').
+
+        Stream t (from 1) makes t passes; the streams still running share each pass as one batch.
+        """
+        batch = x.shape[0] // self.steps
+        bottom, finished = self.bottom(x), []
+        for step in range(self.steps):
+            top = self.top(bottom, step)
+            finished.append(top[:batch])
+            if step + 1 < self.steps:
+                bottom = self.next_bottom(bottom[batch:], top[batch:])
+        return self.merge(torch.cat(finished), self.skip(x))
+
+    def tops(self, x: Tensor) -> list[Tensor]:
+        """The branch's output of every step."""
+        bottom, tops = self.bottom(x), []
+        for step in range(self.steps):
+            if step:
+                bottom = self.next_bottom(bottom, tops[-1])
+            tops.append(self.top(bottom, step))
+        return tops
+
+    def bottom(self, x: Tensor) -> Tensor:
+        """The map that is modulated first: the segments before the cut."""
+        segments = self.segments()
+        for segment in segments[: len(segments) - self.distance]:
+            x = segment(x, 0)
+        return x
+
+    def top(self, bottom: Tensor, step: int) -> Tensor:
+        """The branch's output of a step (from 0): the segments after the cut."""
+        if self.distance == 0:
+            return self.attention(bottom, bottom)
+        for segment in self.segments()[-self.distance :]:
+            bottom = segment(bottom, step)
+        return bottom
+
+    def next_bottom(self, bottom: Tensor, top: Tensor) -> Tensor:
+        """The map that the next step starts from."""
+        return top if self.distance == 0 else self.attention(bottom, top)
+
+    def zero_init_last(self) -> None:
+        """Start as identity: zero the last norm of every step, not of the first alone as timm would."""
+        for step in range(self.steps if self.distance else 1):
+            weight = getattr(self.norm(self.segment_norms[-1][-1], step), "weight", None)
+            if weight is not None:
+                nn.init.zeros_(weight)
+
+    def add_feedback(self, options: FeedbackOptions) -> None:
+        """Add the attention and the norms of later steps.
+
+        Raises:
+            UserError: If the block has fewer segments than the distance asks for.
+        """
+        widths = self.widths()
+        most = len(widths) - 1
+        if options.distance > most:
+            raise UserError(
+                f"distance {options.distance} is more than a {type(self).__bases__[1].__name__} has: choose 0 to {most}"
+            )
+        self.steps, self.distance = options.steps, options.distance
+        self.attention = TopDownAttention(
+            widths[most - options.distance],
+            widths[-1],
+            attention=options.attention,
+            pooling=options.pooling,
+            pooling_combine=options.pooling_combine,
+            order=options.order,
+            channel_gate=options.channel_gate,
+            reduction=options.reduction,
+            hidden_channels=options.hidden_channels,
+            pool_grid=options.pool_grid or self.default_pool_grid(),
+        )
+        for names in self.segment_norms[most - options.distance :]:
+            for name in names:
+                for step in range(1, options.steps):
+                    self.add_module(f"{name}_{step}", _step_norm(self.norm(name, 0), options.step_norm))
+
+
+def _step_norm(norm: nn.Module, step_norm: str) -> nn.Module:
+    if step_norm == "own":
+        return copy.deepcopy(norm)
+    # timm's BatchNormAct2d carries the activation, which stays.
+    return getattr(norm, "act", None) or nn.Identity()
+
+
+@dataclass(frozen=True)
+class Family:
+    """What TDAM needs to know about one timm network class.
+
+    Args:
+        network: The timm class.
+        blocks: timm block class -> its feedback block, a subclass of `FeedbackBlock` and of that class.
+        stages: The blocks of every stage of a network, in order of computation.
+    """
+
+    network: type[nn.Module]
+    blocks: Mapping[type[nn.Module], type[FeedbackBlock]]
+    stages: Callable[[Any], Sequence[Sequence[nn.Module]]]
+
+
+def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) -> nn.Module:
+    """Turn the chosen blocks of `model` into feedback blocks, in place: same children and names, and the new parts.
+
+    Raises:
+        UserError: For a stage that does not exist, or a block that cannot carry feedback.
+    """
+    stages = [list(stage) for stage in family.stages(model)]
+    for stage, indices in options.td_blocks.items():
+        if not 1 <= stage <= len(stages):
+            raise UserError(f"td_blocks: there is no stage {stage}; this network has stages 1 to {len(stages)}")
+        blocks = stages[stage - 1]
+        chosen = blocks if indices == "all" else [blocks[index] for index in indices if index < len(blocks)]
+        if indices and not chosen:
+            raise UserError(f"td_blocks: stage {stage} has blocks 0 to {len(blocks) - 1}, none of {list(indices)}")
+        for block in chosen:
+            if type(block) not in family.blocks:
+                raise UserError(f"td_blocks: a {type(block).__name__} of stage {stage} cannot carry feedback")
+            # The subclass adds methods and no state, so changing the class keeps weights, names and hooks.
+            block.__class__ = family.blocks[type(block)]
+            block.in_last_stage = stage == len(stages)
+            block.add_feedback(options)
+    model.feedback = options
+    return model

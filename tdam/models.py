@@ -1,0 +1,81 @@
+"""`create_model`: any TDAM network, or any timm network, with options checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+from torch import nn
+
+from tdam.checkpoints import load_checkpoint
+from tdam.errors import UserError, check_name
+from tdam.feedback import FeedbackOptions
+
+
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    pretrained: bool = False,
+    *,
+    steps: int | None = None,
+    distance: int | None = None,
+    attention: str | None = None,
+    pooling: Sequence[str] | None = None,
+    pooling_combine: str | None = None,
+    order: str | None = None,
+    channel_gate: str | None = None,
+    reduction: int | None = None,
+    hidden_channels: int | None = None,
+    pool_grid: int | None = None,
+    step_norm: str | None = None,
+    td_blocks: Mapping[int, str | Sequence[int]] | None = None,
+    **timm_kwargs: Any,
+) -> nn.Module:
+    """Create a network by name: one of timm's with top-down attention ("resnet50_tdam"), or any of timm's.
+
+    Args:
+        name: A name of `timm.list_models()`, with or without a tag.
+        num_classes: Classes; None takes the number of the name's configuration.
+        checkpoint: File to load with `load_checkpoint`.
+        pretrained: Load the name's published weights.
+        steps: See `FeedbackOptions`, as all options after it; None takes the name's published value.
+        distance: As above.
+        attention: As above.
+        pooling: As above.
+        pooling_combine: As above.
+        order: As above.
+        channel_gate: As above.
+        reduction: As above.
+        hidden_channels: As above.
+        pool_grid: As above.
+        step_norm: As above.
+        td_blocks: As above.
+        **timm_kwargs: timm's own, such as `drop_rate`, `drop_path_rate`, `in_chans`, `output_stride`.
+
+    Raises:
+        UnknownNameError: If there is no such network or option value.
+        UserError: If options do not fit the network.
+        CheckpointError: If the checkpoint does not fit.
+    """
+    architecture, _, tag = name.partition(".")
+    check_name("model", architecture, timm.list_models())
+    if tag:
+        check_name(f"tag of {architecture}", name, timm.list_pretrained(f"{architecture}.*") or [architecture])
+    given = {key: value for key, value in locals().items() if key in FeedbackOptions.names() and value is not None}
+    if given and not architecture.endswith("_tdam"):
+        raise UserError(
+            f"{architecture} is a plain network and takes no {', '.join(sorted(given))}; "
+            "feedback options need a name that ends in _tdam"
+        )
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **given, **timm_kwargs)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise UserError(f"{architecture} does not take this option: {error}") from error
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    return model

@@ -1,0 +1,144 @@
+"""ResNets with top-down attention: timm's ResNet and blocks, with feedback in the last stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+from torch import Tensor
+
+from tdam.feedback import Family, FeedbackBlock, Segment
+
+
+class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
+    """timm's BasicBlock with feedback; distance 1 repeats conv2, 2 repeats conv1 and conv2."""
+
+    segment_norms = (("bn1",), ("bn2",))
+
+    def segments(self) -> Sequence[Segment]:
+        """conv1 to its activation (and anti-aliasing); conv2 and its norm."""
+        return self._first, self._second
+
+    def _first(self, x: Tensor, step: int) -> Tensor:
+        x = self.norm("bn1", step)(self.conv1(x))
+        return self.aa(self.act1(self.drop_block(x)))
+
+    def _second(self, x: Tensor, step: int) -> Tensor:
+        return self.norm("bn2", step)(self.conv2(x))
+
+    def widths(self) -> Sequence[int]:
+        """Channels between the convolutions."""
+        return self.conv1.in_channels, self.conv2.in_channels, self.conv2.out_channels
+
+    def skip(self, x: Tensor) -> Tensor:
+        """The shortcut, projected where the block changes the map's shape."""
+        return x if self.downsample is None else self.downsample(x)
+
+    def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
+        """Timm's end of a block: SE, drop path, sum and activation, once for any number of steps."""
+        if self.se is not None:
+            top = self.se(top)
+        if self.drop_path is not None:
+            top = self.drop_path(top)
+        return self.act2(top + shortcut)
+
+
+class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
+    """timm's Bottleneck with feedback; distance m repeats the last m of its three convolutions."""
+
+    segment_norms = (("bn1",), ("bn2",), ("bn3",))
+
+    def segments(self) -> Sequence[Segment]:
+        """conv1, conv2 and conv3, each with its norm and activation."""
+        return self._first, self._second, self._third
+
+    def _first(self, x: Tensor, step: int) -> Tensor:
+        return self.act1(self.norm("bn1", step)(self.conv1(x)))
+
+    def _second(self, x: Tensor, step: int) -> Tensor:
+        x = self.norm("bn2", step)(self.conv2(x))
+        return self.aa(self.act2(self.drop_block(x)))
+
+    def _third(self, x: Tensor, step: int) -> Tensor:
+        return self.norm("bn3", step)(self.conv3(x))
+
+    def widths(self) -> Sequence[int]:
+        """Channels between the convolutions."""
+        return (
+            self.conv1.in_channels,
+            self.conv2.in_channels,
+            self.conv3.in_channels,
+            self.conv3.out_channels,
+        )
+
+    def default_pool_grid(self) -> int:
+        """The map's side at 224 px, as the authors choose; 8 for widths they cannot build."""
+        return {64: 56, 128: 28, 256: 14, 512: 7}.get(self.widths()[3 - self.distance], 8)
+
+    def skip(self, x: Tensor) -> Tensor:
+        """The shortcut, projected where the block changes the map's shape."""
+        return x if self.downsample is None else self.downsample(x)
+
+    def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
+        """Timm's end of a block: SE, drop path, sum and activation, once for any number of steps."""
+        if self.se is not None:
+            top = self.se(top)
+        if self.drop_path is not None:
+            top = self.drop_path(top)
+        return self.act3(top + shortcut)
+
+
+class UndilatedBlock(BasicBlock):
+    """A BasicBlock that ignores dilation: late stages without stride stay as cheap as their map is small."""
+
+    def __init__(self, *args: Any, dilation: int = 1, first_dilation: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class UndilatedFeedbackBlock(BasicFeedbackBlock, UndilatedBlock):
+    """The same with feedback."""
+
+
+RESNET = Family(
+    network=ResNet,
+    blocks={
+        BasicBlock: BasicFeedbackBlock,
+        Bottleneck: BottleneckFeedbackBlock,
+        UndilatedBlock: UndilatedFeedbackBlock,
+    },
+    stages=lambda model: (model.layer1, model.layer2, model.layer3, model.layer4),
+)
+
+default_cfgs = generate_default_cfgs(
+    {
+        "resnet_mini.untrained": {
+            "url": "",
+            "num_classes": 12,
+            "input_size": (3, 96, 96),
+            "pool_size": (12, 12),
+            "crop_pct": 1.0,
+            "interpolation": "bilinear",
+            "mean": IMAGENET_DEFAULT_MEAN,
+            "std": IMAGENET_DEFAULT_STD,
+            "first_conv": "conv1.0",
+            "classifier": "fc",
+        }
+    }
+)
+
+
+@register_model
+def resnet_mini(pretrained: bool = False, **kwargs: Any) -> ResNet:
+    """A thin ResNet for 96 px images on a CPU: four BasicBlocks, stride 8, a 12x12 map, 12 classes."""
+    arguments = {
+        "block": UndilatedBlock,
+        "layers": (1, 1, 1, 1),
+        "channels": (24, 32, 64, 96),
+        "stem_type": "deep",
+        "stem_width": 8,
+        "output_stride": 8,
+    }
+    return build_model_with_cfg(ResNet, "resnet_mini", pretrained, **dict(arguments, **kwargs))
