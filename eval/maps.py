@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+import tdam
 from tdam.errors import UserError, check_name
-from wsol.cam import class_activation_maps
-from wsol.data import GroundTruth, ImageError
-from wsol.scoremap import score_maps
+from wsol.cam import ClassActivationMaps, class_activation_maps
+from wsol.data import GroundTruth, ImageError, LocalizationDataset
+from wsol.scoremap import has_contrast, score_maps
 from wsol.weights import TrainedNetwork
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,7 +49,7 @@ class MapBatch:
 class _CountErrors(Dataset[tuple[torch.Tensor | None, int, int, str]]):
     """A dataset that hands on what is wrong with an image instead of raising, where the user asked to count."""
 
-    def __init__(self, dataset: Dataset[Any], indices: Sequence[int], on_error: OnError) -> None:
+    def __init__(self, dataset: LocalizationDataset, indices: Sequence[int], on_error: OnError) -> None:
         self.dataset = dataset
         self.indices = indices
         self.on_error = on_error
@@ -78,25 +80,32 @@ def _collate(
     return images, labels, indices, unreadable
 
 
-def network_maps(
-    network: TrainedNetwork,
-    dataset: Dataset[Any],
-    indices: Sequence[int],
-    *,
-    batch_size: int = 32,
-    workers: int = 0,
-    device: str | torch.device = "cpu",
-    precision: str = "fp32",
-    method: str = "cam",
-    scope: str = "last",
-    on_error: OnError = "stop",
-) -> Iterator[MapBatch]:
+class MapSource(Protocol):
+    """What the evaluation asks of a source of score maps."""
+
+    @property
+    def steps(self) -> int:
+        """Number of computation steps T."""
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the score maps."""
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the classes' scores are known."""
+
+    def batches(self, indices: Sequence[int]) -> Iterator[MapBatch]:
+        """Score maps of the images at `indices`."""
+
+
+@dataclass(frozen=True)
+class NetworkMaps:
     """Score maps of the ground-truth class of every step, from a network.
 
-    Args:
+    Attributes:
         network: Network with trained weights.
         dataset: Gives ``(image tensor (3, H, W), label, index)``; a `wsol.data.LocalizationDataset`.
-        indices: Images to run over, in this order.
         batch_size: Images per forward pass.
         workers: Processes that read images; 0 reads in this one.
         device: Torch device.
@@ -106,56 +115,79 @@ def network_maps(
         on_error: "stop" raises at an unreadable image, "count" reports it and gives zeros for it.
 
     Raises:
-        ImageError: If an image cannot be read and `on_error` is "stop".
         UnknownNameError: If `precision` is unknown.
     """
-    check_name("precision", precision, PRECISIONS)
-    device = torch.device(device)
-    model = network.model.to(device)
-    loader = DataLoader(
-        _CountErrors(dataset, indices, on_error),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-    )
-    dtype = PRECISIONS[precision]
-    for images, labels, read, unreadable in loader:
-        maps = logits = None
-        if images is not None:
-            images, labels = images.to(device, non_blocking=True), labels.to(device)
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                cams = class_activation_maps(model, images, labels, method=method, scope=scope)
-            maps, logits = cams.maps.cpu().numpy(), cams.logits.float().cpu().numpy()
-        yield _map_batch(maps, logits, read, unreadable, network)
 
+    network: TrainedNetwork
+    dataset: LocalizationDataset
+    batch_size: int = 32
+    workers: int = 0
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - a device is immutable
+    precision: str = "fp32"
+    method: str = "cam"
+    scope: str = "last"
+    on_error: OnError = "stop"
 
-def _map_batch(
-    maps: npt.NDArray[np.float32] | None,
-    logits: npt.NDArray[np.float32] | None,
-    read: list[int],
-    unreadable: dict[int, str],
-    network: TrainedNetwork,
-) -> MapBatch:
-    """Join what was read with zeros for what was not; the unreadable images come last."""
-    from tdam import num_steps
+    def __post_init__(self) -> None:
+        check_name("precision", self.precision, PRECISIONS)
 
-    steps, classes = num_steps(network.model), network.model.num_classes
-    missing = len(unreadable)
-    height, width = network.input_size
-    if maps is None or logits is None:
-        maps = np.zeros((steps, 0, 1, 1), np.float32)
+    @property
+    def steps(self) -> int:
+        """Number of computation steps T."""
+        return tdam.num_steps(self.network.model)
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the score maps: the network's input."""
+        return self.network.input_size
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the classes' scores are known."""
+        return True
+
+    def batches(self, indices: Sequence[int]) -> Iterator[MapBatch]:
+        """Score maps of the images at `indices`, in this order but for unreadable ones, which end their batch.
+
+        Raises:
+            ImageError: If an image cannot be read and `on_error` is "stop".
+        """
+        model = self.network.model.to(self.device)
+        loader = DataLoader(
+            _CountErrors(self.dataset, indices, self.on_error),
+            batch_size=self.batch_size,
+            num_workers=self.workers,
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+        )
+        dtype = PRECISIONS[self.precision]
+        for images, labels, read, unreadable in loader:
+            if images is None:
+                yield self._batch(None, read, unreadable)
+                continue
+            images, labels = images.to(self.device, non_blocking=True), labels.to(self.device)
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                cams = class_activation_maps(model, images, labels, method=self.method, scope=self.scope)
+            yield self._batch(cams, read, unreadable)
+
+    def _batch(self, cams: ClassActivationMaps | None, read: list[int], unreadable: dict[int, str]) -> MapBatch:
+        """Join what was read with zeros for what was not; the unreadable images come last."""
+        steps, missing, classes = self.steps, len(unreadable), self.network.model.num_classes
+        maps = np.zeros((steps, 0, *self.map_size), np.float32)
         logits = np.zeros((steps, 0, classes), np.float32)
-    flat = maps.reshape(*maps.shape[:2], -1)
-    degenerate = ~np.isfinite(flat).all(-1) | (flat.min(-1) == flat.max(-1))
-    large = score_maps(maps, size=(height, width))
-    return MapBatch(
-        indices=np.array([*read, *unreadable], dtype=np.int64),
-        score_maps=np.concatenate([large, np.zeros((steps, missing, height, width), np.float32)], axis=1),
-        logits=np.concatenate([logits, np.zeros((steps, missing, classes), np.float32)], axis=1),
-        degenerate=np.concatenate([degenerate, np.zeros((steps, missing), np.bool_)], axis=1),
-        unreadable=unreadable,
-    )
+        degenerate = np.zeros((steps, 0), np.bool_)
+        if cams is not None:
+            raw = cams.maps.cpu().numpy()
+            degenerate = np.array([[not has_contrast(one) for one in of_step] for of_step in raw])
+            maps = score_maps(raw, size=self.map_size)
+            logits = cams.logits.float().cpu().numpy()
+        return MapBatch(
+            indices=np.array([*read, *unreadable], dtype=np.int64),
+            score_maps=np.concatenate([maps, np.zeros((steps, missing, *self.map_size), np.float32)], axis=1),
+            logits=np.concatenate([logits, np.zeros((steps, missing, classes), np.float32)], axis=1),
+            degenerate=np.concatenate([degenerate, np.zeros((steps, missing), np.bool_)], axis=1),
+            unreadable=unreadable,
+        )
 
 
 def score_map_file(folder: Path, image_id: str) -> Path:
@@ -167,76 +199,118 @@ def score_map_file(folder: Path, image_id: str) -> Path:
     return folder / f"{image_id}.npy"
 
 
-def folder_maps(
-    folder: Path, ground_truth: GroundTruth, indices: Sequence[int], *, batch_size: int = 32, on_error: OnError = "stop"
-) -> Iterator[MapBatch]:
-    """Score maps that were written by another program, one ``.npy`` per image (wsolevaluation's layout).
+@dataclass(frozen=True)
+class FolderMaps:
+    """Score maps that another program wrote, one ``.npy`` per image (wsolevaluation's layout).
 
     A map is ``(H, W)``, or ``(T, H, W)`` for T steps, float in [0, 1]; all maps have one shape. They are taken as
     they are, in the precision they were written in; only a map with a NaN counts as zeros, as wsolevaluation's
     normalisation makes it.
 
-    Args:
+    Attributes:
         folder: Folder of the maps.
         ground_truth: Lists of the split.
-        indices: Images to run over, in this order.
         batch_size: Maps per batch.
         on_error: "stop" raises at a missing or malformed file, "count" reports it and gives zeros for it.
 
     Raises:
-        UserError: If a file is missing or malformed (`on_error` "stop"), or maps differ in shape.
+        UserError: If no image of the split has a readable map.
     """
-    shape: tuple[int, ...] | None = None
-    pending: list[int] = []
-    for start in range(0, len(indices), batch_size):
-        maps: list[npt.NDArray[np.floating]] = []
-        read: list[int] = []
-        unreadable: dict[int, str] = {}
-        degenerate: list[npt.NDArray[np.bool_]] = []
-        for index in [*pending, *indices[start : start + batch_size]]:
-            path = score_map_file(folder, ground_truth.image_ids[index])
+
+    folder: Path
+    ground_truth: GroundTruth
+    batch_size: int = 32
+    on_error: OnError = "stop"
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        """Shape ``(T, H, W)`` of the first readable map; "stop" demands that it is the first of all."""
+        faults = []
+        for image_id in self.ground_truth.image_ids:
             try:
-                one, flags = _read_score_map(path)
-                if shape is not None and one.shape != shape:
-                    raise UserError(f"{path} has shape {one.shape}, the maps before it {shape}: all must be one size")
+                maps, _ = read_score_map(score_map_file(self.folder, image_id))
             except UserError as error:
-                if on_error == "stop":
+                if self.on_error == "stop":
+                    raise
+                faults.append(str(error))
+                continue
+            return maps.shape
+        raise UserError(f"{self.folder} holds no readable map of any of the {len(faults)} images, e.g. {faults[0]}")
+
+    @property
+    def steps(self) -> int:
+        """Number of computation steps T."""
+        return self._shape[0]
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the score maps."""
+        return self._shape[1], self._shape[2]
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the classes' scores are known."""
+        return False
+
+    def batches(self, indices: Sequence[int]) -> Iterator[MapBatch]:
+        """Score maps of the images at `indices`, in this order but for unreadable ones, which end their batch.
+
+        Raises:
+            UserError: If a file is missing or malformed and `on_error` is "stop".
+        """
+        for start in range(0, len(indices), self.batch_size):
+            yield self._batch(indices[start : start + self.batch_size])
+
+    def _batch(self, indices: Sequence[int]) -> MapBatch:
+        maps, flags, read = [], [], []
+        unreadable: dict[int, str] = {}
+        for index in indices:
+            path = score_map_file(self.folder, self.ground_truth.image_ids[index])
+            try:
+                one, degenerate = read_score_map(path)
+                if one.shape != self._shape:
+                    raise UserError(f"{path} has steps and size {one.shape}, other maps {self._shape}: all must agree")
+            except UserError as error:
+                if self.on_error == "stop":
                     raise
                 unreadable[index] = str(error)
                 continue
-            shape = one.shape
             maps.append(one)
-            degenerate.append(flags)
+            flags.append(degenerate)
             read.append(index)
-        pending = []
-        if shape is None:
-            # Nothing readable yet, so the size of a map is still unknown: these wait for the first that is.
-            pending = list(unreadable)
-            continue
-        zeros = [np.zeros(shape)] * len(unreadable)
-        healthy = [np.zeros(shape[0], np.bool_)] * len(unreadable)
-        yield MapBatch(
+        zeros = [np.zeros(self._shape)] * len(unreadable)
+        healthy = [np.zeros(self.steps, np.bool_)] * len(unreadable)
+        return MapBatch(
             indices=np.array([*read, *unreadable], dtype=np.int64),
             score_maps=np.stack([*maps, *zeros], axis=1),
             logits=None,
-            degenerate=np.stack([*degenerate, *healthy], axis=1),
+            degenerate=np.stack([*flags, *healthy], axis=1),
             unreadable=unreadable,
         )
-    if pending:
-        raise UserError(f"{folder} holds no readable map of any image asked for, e.g. {unreadable[pending[0]]}")
 
 
-def _read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
-    """One file as ``(T, H, W)`` in [0, 1], and which of its steps are constant or held a NaN."""
+def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
+    """Read the maps of one image.
+
+    Args:
+        path: A ``.npy`` file with ``(H, W)`` or ``(T, H, W)`` floats.
+
+    Returns:
+        The maps ``(T, H, W)`` in [0, 1], and which of its steps ``(T,)`` are constant or held a NaN; the latter are
+        zeros now.
+
+    Raises:
+        UserError: If the file is missing, unreadable, of a wrong shape or type, or leaves [0, 1].
+    """
     try:
         stored = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy") from error
     except (ValueError, EOFError, OSError) as error:
         raise UserError(f"{path} is not a readable .npy array ({error}): write it again") from error
-    if stored.ndim not in (2, 3) or stored.size == 0 or not np.issubdtype(stored.dtype, np.floating):
+    if stored.ndim not in (2, 3) or stored.size == 0 or stored.dtype not in (np.float16, np.float32, np.float64):
         raise UserError(f"{path} has shape {stored.shape} and type {stored.dtype}; wanted float (H, W) or (T, H, W)")
-    stored = stored.reshape(-1, *stored.shape[-2:])
+    stored = stored.reshape(-1, *stored.shape[-2:]).astype(np.result_type(stored.dtype, np.float32))
     flat = stored.reshape(len(stored), -1)
     broken = np.isnan(flat).any(-1)
     degenerate = broken | (flat.min(-1) == flat.max(-1))
@@ -244,3 +318,26 @@ def _read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[n
     if stored.min() < 0 or stored.max() > 1:
         raise UserError(f"{path} has values in [{stored.min():.3g}, {stored.max():.3g}]; normalise maps to [0, 1]")
     return stored, degenerate
+
+
+class MapWriter:
+    """Writes score maps in wsolevaluation's layout, so that any evaluator can read them.
+
+    Args:
+        folder: Folder to write into.
+        ground_truth: Lists of the split.
+    """
+
+    def __init__(self, folder: Path, ground_truth: GroundTruth) -> None:
+        self.folder = folder
+        self.ground_truth = ground_truth
+
+    def write(self, batch: MapBatch) -> None:
+        """Write one batch: ``(H, W)`` where there is one step, else ``(T, H, W)``; unreadable images are left out."""
+        for position, index in enumerate(batch.indices.tolist()):
+            if index in batch.unreadable:
+                continue
+            path = score_map_file(self.folder, self.ground_truth.image_ids[index])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            maps = batch.score_maps[:, position]
+            np.save(path, maps[0] if len(maps) == 1 else maps)

@@ -1,7 +1,7 @@
 """What is known of every single image: a fixed-size record each, in a file, so that memory does not grow.
 
-A record keeps, for every row (step or fusion) and every cut of the map, how many of the IoU thresholds the box
-reaches. Threshold curves of any subset of images, hence intervals and comparisons, follow from it by counting.
+A record keeps, for every row (step or fusion) and every cut of the map, the IoU level that the box reaches.
+Threshold curves of any subset of images, hence intervals and comparisons, follow from it by counting.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from eval.sweep import cut_table
 from tdam.errors import UserError
 
 NUM_CUTS = 256
+IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 Records = npt.NDArray[np.void]
 
 
@@ -27,8 +28,8 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
         unreadable: The image could not be read and counts as a miss, one per image.
         degenerate: The raw map was constant or held a NaN.
         maximum: Maximum of the 8-bit map.
-        reached_largest, reached_all: Per cut, how many of the ascending IoU thresholds are reached by the box of the
-            largest contour, and by the best box of all contours.
+        reached_largest, reached_all: Per cut, the IoU level (see `iou_levels`) of the box of the largest contour, and
+            of the best box of all contours.
         class_id, confidence: Top class and its probability; -1 and NaN where only maps are known.
         in_top1, in_top5: Whether the label is among the first one and five classes.
         box: Box at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image.
@@ -115,6 +116,26 @@ def read_records(paths: list[Path], chunk: int = 4096) -> Iterator[Records]:
             yield np.array(records[start : start + chunk])
 
 
+def iou_levels(iou: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """How many of the rising demands ``>= 0.3, > 0.3, >= 0.5, > 0.5, >= 0.7, > 0.7`` each IoU meets.
+
+    One byte thus answers every protocol, whether it asks for "at least" or "above".
+
+    >>> iou_levels(np.array([0.2, 0.5, 0.51, 1.0])).tolist()
+    [0, 3, 4, 6]
+    """
+    return sum(((iou >= t).astype(np.uint8) + (iou > t) for t in IOU_THRESHOLDS), np.zeros(iou.shape, np.uint8))
+
+
+def demanded_level(iou_threshold: float, strict: bool = False) -> int:
+    """The level of `iou_levels` that an IoU threshold demands.
+
+    >>> demanded_level(0.5), demanded_level(0.5, strict=True)
+    (3, 4)
+    """
+    return 2 * IOU_THRESHOLDS.index(iou_threshold) + 1 + strict
+
+
 def hits_at(records: Records, row: int, thresholds: npt.ArrayLike, level: int, rule: str) -> npt.NDArray[np.bool_]:
     """Whether each image is localized, at each threshold.
 
@@ -122,11 +143,11 @@ def hits_at(records: Records, row: int, thresholds: npt.ArrayLike, level: int, r
         records: ``(N,)`` records.
         row: Number of the row.
         thresholds: ``(n,)`` thresholds relative to a map's maximum.
-        level: Which IoU threshold, from 1: the first, second, … of the ascending ones.
+        level: Demanded level of `iou_levels`.
         rule: "largest" or "all".
 
     Returns:
-        ``(N, n)`` bool.
+        ``(N, n)`` bool; an unreadable image is never localized.
     """
     reached = records[f"reached_{rule}"][:, row]
     cuts = cut_table(records["maximum"][:, row], thresholds)

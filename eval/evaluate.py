@@ -1,0 +1,187 @@
+"""One pass over a split: everything that is to be known of every image, written as records.
+
+The figures are counted from the records afterwards (`eval.figures`), so that any process may have written them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.fusion import fuse_steps, softmax
+from eval.maps import MapBatch, MapSource
+from eval.metrics import PixelAveragePrecision, label_ranks
+from eval.protocols import Protocol
+from eval.records import Records, iou_levels, record_type
+from eval.sweep import best_iou_per_cut, cut_table
+from tdam.errors import UserError
+from wsol.boxes import scale_boxes
+from wsol.data import GroundTruth
+
+FUSED_ROWS = ("mean", "max", "confidence")
+MaskOf = Callable[[int, tuple[int, int]], npt.NDArray[np.uint8] | None]
+
+
+def row_names(steps: int, has_logits: bool) -> tuple[str, ...]:
+    """Names of what is judged: every step, and with several steps their fusions.
+
+    >>> row_names(2, has_logits=True)
+    ('1', '2', 'mean', 'max', 'confidence')
+    >>> row_names(1, has_logits=True)
+    ('1',)
+    """
+    names = tuple(str(step) for step in range(1, steps + 1))
+    if steps == 1:
+        return names
+    return names + (FUSED_ROWS if has_logits else FUSED_ROWS[:2])
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Score-map thresholds that are known before the pass.
+
+    Attributes:
+        fixed: The protocol's or the user's one threshold.
+        val: Threshold of every row, chosen on the validation split; None where there is none.
+    """
+
+    fixed: float
+    val: dict[str, float] | None = None
+
+    def headline(self, row: str) -> float:
+        """The threshold of a row's headline figures: chosen on val where it exists, else the fixed one."""
+        return self.fixed if self.val is None else self.val[row]
+
+
+@dataclass(frozen=True)
+class SplitPass:
+    """Turns batches of maps into records, and counts pixels where masks exist.
+
+    Attributes:
+        ground_truth: Lists of the split.
+        protocol: Conventions to score by.
+        thresholds: Thresholds known beforehand.
+        rows: Names of the rows, see `row_names`.
+        mask_of: Gives the mask of an image at a size ``(H, W)``, or None; None where the split has no masks.
+        pixel_metrics: PxAP of every row, updated by `judge`; empty where the split has no masks.
+    """
+
+    ground_truth: GroundTruth
+    protocol: Protocol
+    thresholds: Thresholds
+    rows: tuple[str, ...]
+    mask_of: MaskOf | None
+    pixel_metrics: dict[str, PixelAveragePrecision]
+
+    def judge(self, batch: MapBatch) -> Records:
+        """Judge one batch.
+
+        Returns:
+            ``(B,)`` records in the order of the batch.
+
+        Raises:
+            UserError: If an image has no ground-truth box or a label that is no class of the network.
+        """
+        indices = batch.indices
+        labels = self.ground_truth.labels[indices]
+        probabilities = None if batch.logits is None else softmax(batch.logits)
+        records = np.zeros(len(indices), dtype=record_type(len(self.rows)))
+        records["index"] = indices
+        records["unreadable"] = [index in batch.unreadable for index in indices.tolist()]
+        records["degenerate"][:, : len(batch.degenerate)] = batch.degenerate.T
+        boxes = self._boxes_in_map(indices, batch.score_maps.shape[-2:])
+        for number, (name, maps, scores) in enumerate(self._rows_of(batch, probabilities, labels)):
+            self._localize(records, number, name, maps, boxes)
+            self._classify(records, number, scores, labels)
+            self._count_pixels(name, maps, records)
+        return records
+
+    def _rows_of(
+        self, batch: MapBatch, probabilities: npt.NDArray[np.float32] | None, labels: npt.NDArray[np.int64]
+    ) -> list[tuple[str, npt.NDArray[np.floating], npt.NDArray[np.float32] | None]]:
+        """Name, maps ``(B, H, W)`` and class scores ``(B, C)`` of every row."""
+        steps = len(batch.score_maps)
+        rows = [
+            (self.rows[step], batch.score_maps[step], None if batch.logits is None else batch.logits[step])
+            for step in range(steps)
+        ]
+        if steps == 1:
+            return rows
+        fused = fuse_steps(batch.score_maps, probabilities, labels)
+        return rows + [(name, fused[name].score_maps, fused[name].probabilities) for name in self.rows[steps:]]
+
+    def _boxes_in_map(self, indices: npt.NDArray[np.int64], map_size: tuple[int, ...]) -> list[npt.NDArray[np.int64]]:
+        height, width = map_size
+        boxes = []
+        for index in indices.tolist():
+            if len(self.ground_truth.boxes[index]) == 0:
+                raise UserError(
+                    f"{self.ground_truth.image_ids[index]} of {self.ground_truth.dataset} "
+                    f"{self.ground_truth.split} has no ground-truth box: add one to the lists or leave the image out"
+                )
+            image_size = self.ground_truth.sizes[index]
+            boxes.append(self.protocol.map_boxes(self.ground_truth.boxes[index], image_size, (width, height)))
+        return boxes
+
+    def _localize(
+        self,
+        records: Records,
+        row: int,
+        name: str,
+        maps: npt.NDArray[np.floating],
+        boxes: Sequence[npt.NDArray[np.int64]],
+    ) -> None:
+        sweep = best_iou_per_cut(maps, boxes, self.protocol.convention)
+        records["maximum"][:, row] = sweep.maximum
+        records["reached_largest"][:, row] = iou_levels(sweep.largest)
+        records["reached_all"][:, row] = iou_levels(sweep.all)
+        headline, fixed = cut_table(sweep.maximum, [self.thresholds.headline(name), self.thresholds.fixed]).T
+        image = np.arange(len(sweep))
+        records["iou"][:, row] = sweep.largest[image, headline]
+        records["iou_fixed"][:, row] = sweep.largest[image, fixed]
+        records["candidates"][:, row] = sweep.num_boxes[image, headline]
+        height, width = maps.shape[-2:]
+        for position, index in enumerate(records["index"]):
+            image_size = tuple(self.ground_truth.sizes[index].tolist())
+            box = sweep.largest_boxes[position, headline[position]]
+            records["box"][position, row] = scale_boxes(box, (width, height), image_size)
+
+    def _classify(
+        self, records: Records, row: int, scores: npt.NDArray[np.float32] | None, labels: npt.NDArray[np.int64]
+    ) -> None:
+        if scores is None:
+            records["class_id"][:, row] = -1
+            records["confidence"][:, row] = np.nan
+            return
+        unreadable = records["unreadable"]
+        ranks = label_ranks(scores, labels)
+        probabilities = scores if row >= self._num_steps else softmax(scores)
+        records["class_id"][:, row] = np.where(unreadable, -1, scores.argmax(axis=-1))
+        records["confidence"][:, row] = np.where(unreadable, np.nan, probabilities.max(axis=-1))
+        records["in_top1"][:, row] = (ranks < 1) & ~unreadable
+        records["in_top5"][:, row] = (ranks < 5) & ~unreadable
+
+    @property
+    def _num_steps(self) -> int:
+        return sum(name.isdigit() for name in self.rows)
+
+    def _count_pixels(self, name: str, maps: npt.NDArray[np.floating], records: Records) -> None:
+        if self.mask_of is None:
+            return
+        for position, index in enumerate(records["index"].tolist()):
+            mask = None if records["unreadable"][position] else self.mask_of(index, maps.shape[-2:])
+            if mask is not None:
+                self.pixel_metrics[name].update(maps[position : position + 1], mask[None])
+
+
+def new_pixel_metrics(rows: Sequence[str], has_masks: bool) -> dict[str, PixelAveragePrecision]:
+    """A fresh PxAP for every row, or none where the split has no masks."""
+    return {name: PixelAveragePrecision() for name in rows} if has_masks else {}
+
+
+def rows_of(source: MapSource) -> tuple[str, ...]:
+    """Rows that a source of maps gives."""
+    return row_names(source.steps, source.has_logits)
