@@ -1,0 +1,7 @@
+"""Training of networks for localization from image labels: `Trainer` runs a `TrainingConfig`."""
+
+from wsol.training.config import TrainingConfig
+from wsol.training.engine import Trainer
+from wsol.training.recipes import list_recipes, load_recipe
+
+__all__ = ["Trainer", "TrainingConfig", "list_recipes", "load_recipe"]

@@ -1,0 +1,109 @@
+"""Optimiser, schedule and mixing of a run, built by timm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm.optim
+import timm.scheduler
+import torch
+from timm.data import Mixup
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+
+from tdam.errors import UserError, check_name
+from wsol.methods import Method
+from wsol.training.config import TrainingConfig
+
+
+def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ...]:
+    """Names of the modules that learn at the classifier's rate, as they begin in ``method.named_parameters()``.
+
+    Raises:
+        UserError: If a name in the setting classifier_modules fits no module.
+    """
+    network = method.network
+    names = config.classifier_modules
+    if not names:
+        default = network.pretrained_cfg["classifier"]
+        names = (default,) if isinstance(default, str) else tuple(default)
+    for name in names:
+        check_name("module in classifier_modules", name, [module for module, _ in network.named_modules() if module])
+    return tuple(f"network.{name}." for name in names)
+
+
+def parameter_groups(method: Method, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Trainable parameters in up to four groups: backbone or classifier, with or without weight decay.
+
+    A method's own heads count as classifier. timm's schedulers multiply by ``lr_scale``.
+
+    Raises:
+        UserError: If nothing is left to train.
+    """
+    prefixes = classifier_prefixes(method, config)
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in method.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_classifier = name.startswith(prefixes) or not name.startswith("network.")
+        is_decayed = config.decay_norms or parameter.ndim > 1
+        groups.setdefault((is_classifier, is_decayed), []).append(parameter)
+    if not groups:
+        raise UserError("nothing is left to train: the setting freeze names every module")
+    return [
+        {
+            "params": parameters,
+            "weight_decay": config.weight_decay if is_decayed else 0.0,
+            "lr_scale": config.classifier_lr_scale if is_classifier else 1.0,
+        }
+        for (is_classifier, is_decayed), parameters in groups.items()
+    ]
+
+
+def create_optimizer(method: Method, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Optimiser of timm by name.
+
+    Raises:
+        UnknownNameError: If timm has no such optimiser.
+    """
+    check_name("optimizer", config.optimizer, timm.optim.list_optimizers())
+    return timm.optim.create_optimizer_v2(
+        parameter_groups(method, config),
+        opt=config.optimizer,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+    )
+
+
+def create_schedule(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, updates_per_epoch: int
+) -> tuple[Scheduler, int]:
+    """Schedule of timm, a function of the number of optimiser steps, and the number of epochs it needs."""
+    return timm.scheduler.create_scheduler_v2(
+        optimizer,
+        sched=config.schedule,
+        num_epochs=config.epochs,
+        warmup_epochs=config.warmup_epochs,
+        warmup_lr=config.warmup_lr,
+        min_lr=config.min_lr,
+        cooldown_epochs=config.cooldown_epochs,
+        decay_epochs=config.decay_epochs,
+        decay_milestones=list(config.decay_milestones),
+        decay_rate=config.decay_rate,
+        step_on_epochs=False,
+        updates_per_epoch=updates_per_epoch,
+    )
+
+
+def create_mixup(config: TrainingConfig, num_classes: int) -> Mixup | None:
+    """Mixup and CutMix of timm, or None where the run mixes nothing; targets become smoothed probabilities."""
+    if not config.mixup and not config.cutmix:
+        return None
+    return Mixup(
+        mixup_alpha=config.mixup,
+        cutmix_alpha=config.cutmix,
+        switch_prob=config.mix_switch_prob,
+        label_smoothing=config.label_smoothing,
+        num_classes=num_classes,
+    )

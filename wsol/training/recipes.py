@@ -1,0 +1,48 @@
+"""Recipes: published settings by name, plain YAML files in ``wsol/recipes`` or a file of the user's."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import wsol
+from tdam.errors import UserError, check_name
+from wsol.training.config import TrainingConfig
+
+FOLDER = Path(wsol.__file__).parent / "recipes"
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """Settings of a recipe.
+
+    Args:
+        name: One of `list_recipes`, or the path of a YAML file.
+
+    Returns:
+        Setting name to value, for `TrainingConfig.from_dict`.
+
+    Raises:
+        UnknownNameError: If there is no such recipe, or it holds a key that is no setting.
+        UserError: If the file is not YAML settings.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{check_name('recipe', name, list_recipes())}.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read recipe {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"recipe {path} must hold KEY: VALUE lines")
+    names = [item.name for item in fields(TrainingConfig)]
+    for key in settings:
+        check_name(f"setting in recipe {path.name}", str(key), names)
+    return settings
