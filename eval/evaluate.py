@@ -92,12 +92,18 @@ class SplitPass:
         records["index"] = indices
         records["unreadable"] = [index in batch.unreadable for index in indices.tolist()]
         records["degenerate"][:, : len(batch.degenerate)] = batch.degenerate.T
-        boxes = self._boxes_in_map(indices, batch.score_maps.shape[-2:])
+        boxes = self._boxes_in_map(indices, batch.score_maps.shape[-2:]) if self.has_boxes else None
         for number, (name, maps, scores) in enumerate(self._rows_of(batch, probabilities, labels)):
-            self._localize(records, number, name, maps, boxes)
+            if boxes is not None:
+                self._localize(records, number, name, maps, boxes)
             self._classify(records, number, scores, labels)
             self._count_pixels(name, maps, records)
         return records
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the split knows boxes at all; a split with masks only is scored by its pixels."""
+        return self.ground_truth.masks is None or any(len(boxes) for boxes in self.ground_truth.boxes)
 
     def _rows_of(
         self, batch: MapBatch, probabilities: npt.NDArray[np.float32] | None, labels: npt.NDArray[np.int64]

@@ -59,7 +59,7 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
 
 
 class RecordFile:
-    """The records of one process's images, written in order and read in chunks.
+    """The records of one process's images, each at its place, read in chunks.
 
     Args:
         path: The file, in NumPy's .npy format.
@@ -93,9 +93,9 @@ class RecordFile:
     def __len__(self) -> int:
         return len(self._records)
 
-    def write(self, start: int, records: Records) -> None:
-        """Write records from position `start` on."""
-        self._records[start : start + len(records)] = records
+    def write(self, places: npt.NDArray[np.int64], records: Records) -> None:
+        """Write records at their places among this process's images."""
+        self._records[places] = records
 
     def flush(self) -> None:
         """Hand everything written to the disk."""
@@ -103,7 +103,11 @@ class RecordFile:
 
 
 def read_records(paths: list[Path], chunk: int = 4096) -> Iterator[Records]:
-    """Records of all processes, chunk by chunk, in memory one chunk at a time.
+    """Records of all processes in the order of the split, with one chunk of each in memory at a time.
+
+    Args:
+        paths: The record file of every process, in order of rank; process r of n holds images r, r + n, ….
+        chunk: Records of each file to hold at a time.
 
     Raises:
         UserError: If a file of another process is not visible here.
@@ -111,9 +115,10 @@ def read_records(paths: list[Path], chunk: int = 4096) -> Iterator[Records]:
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path} is not visible here: with several machines --output must be a shared folder")
-        records = np.lib.format.open_memmap(path, mode="r")
-        for start in range(0, len(records), chunk):
-            yield np.array(records[start : start + chunk])
+    files = [np.lib.format.open_memmap(path, mode="r") for path in paths]
+    for start in range(0, len(files[0]), chunk):
+        records = np.concatenate([file[start : start + chunk] for file in files])
+        yield records[np.argsort(records["index"], kind="stable")]
 
 
 def iou_levels(iou: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
