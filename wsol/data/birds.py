@@ -20,6 +20,7 @@ import numpy as np
 from numpy.random import Generator
 
 FINE = 4  # fine pixels per picture pixel and axis
+WHOLE = 15 * FINE * FINE  # a painted fine pixel; a mean of FINE x FINE of them is exact in 8 bits
 SUBPIXEL_BITS = 4  # fixed-point bits of OpenCV's polygon coordinates
 TWO_BIRDS = 0.15
 CUT_BY_BORDER = 0.05
@@ -117,8 +118,8 @@ class Layer:
 
     def coverage(self) -> np.ndarray:
         """(size, size) float32, share of each pixel that is painted."""
-        painted = (self.top > 0).view(np.uint8) * 255.0
-        return cv2.resize(painted, (self.size, self.size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        painted = (self.top > 0).view(np.uint8) * np.uint8(WHOLE)
+        return cv2.resize(painted, (self.size, self.size), interpolation=cv2.INTER_AREA) / np.float32(WHOLE)
 
     def over(self, image: np.ndarray, shade: np.ndarray | None = None) -> np.ndarray:
         """The layer laid over `image` (size, size, 3) float32; `shade` (size, size, 1) dims its colours."""

@@ -21,14 +21,17 @@ An image may have several rows in ``bounding_boxes.txt``, one per object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from wsol.data import wsolevaluation
 from wsol.data.errors import DatasetError
 from wsol.data.images import Folder, image_size
-from wsol.data.lists import GroundTruth, MaskFiles, group_rows, read_lines
+from wsol.data.lists import GroundTruth, MaskFiles
+from wsol.data.loaded import Loaded
+from wsol.data.tables import integer_column, integer_columns, read_boxes, read_table
 
 IMAGES = "images.txt"
 LABELS = "image_class_labels.txt"
@@ -75,6 +78,58 @@ class CubTree:
         return np.flatnonzero(chosen[split])
 
 
+def load_cub(root: Path, split: str) -> Loaded | None:
+    """CUB-200-2011 below `root`: the published tree, or wsolevaluation's layout.
+
+    The val split is CUBV2 if its lists and images are there. Else it is a seeded part of train,
+    which the train split then leaves out; the note says so.
+
+    Returns:
+        None if the data is not there.
+    """
+    listed = wsolevaluation.read_wsolevaluation(root, "cub", split)
+    if listed is not None:
+        return listed
+    tree_root = next((r for r in (root / "CUB_200_2011", root) if is_cub_tree(r)), None)
+    if tree_root is None:
+        return None
+    cubv2 = read_cubv2(root)
+    if split == "val" and cubv2 is not None:
+        return cubv2
+    tree, note = read_cub_tree(tree_root), ""
+    if cubv2 is None and not (tree_root / VALIDATION).exists():
+        tree = replace(tree, is_validation=hold_out(tree))
+        note = (
+            f"CUBV2 is absent: {tree.is_validation.sum()} of {tree.is_train.sum()} train images "
+            "are held out as the val split"
+        )
+    return load_cub_tree(tree, split, note=note if split != "test" else "")
+
+
+def load_cub_tree(tree: CubTree, split: str, dataset: str = "cub", note: str = "") -> Loaded:
+    """Ground truth and stores of a split of a tree."""
+    masks = Folder(tree.root / "segmentations")
+    return Loaded(cub_ground_truth(tree, split, dataset), Folder(tree.root / "images"), masks, note)
+
+
+def read_cubv2(root: Path) -> Loaded | None:
+    """CUBV2 below `root`: images in ``CUBV2/``, lists in ``metadata/CUB/val``; None if absent.
+
+    Raises:
+        DatasetError: If there are images without lists.
+    """
+    images = root / "CUBV2"
+    if not images.is_dir():
+        return None
+    lists = wsolevaluation.lists_folder(root, "cub", "val")
+    if not wsolevaluation.has_lists(root, "cub", "val"):
+        raise DatasetError(
+            f"{images} has no ground truth: put metadata/CUB/val of github.com/clovaai/wsolevaluation "
+            f"into {lists}, or run 'wsol-data prepare cub --root {root} --download'"
+        )
+    return Loaded(GroundTruth.from_lists(lists, "cub", "val"), Folder(images))
+
+
 def is_cub_tree(root: Path) -> bool:
     """Whether `root` looks like an unpacked CUB-200-2011."""
     return (root / IMAGES).is_file() and (root / BOXES).is_file()
@@ -89,21 +144,21 @@ def read_cub_tree(root: str | Path) -> CubTree:
         DatasetError: If a table is missing or malformed; the message names file and line.
     """
     root = Path(root)
-    numbers, path_columns = _read_table(root / IMAGES, columns=1)
+    numbers, path_columns = read_table(root / IMAGES, columns=1)
     paths = tuple(path for (path,) in path_columns)
     row_of = {number: row for row, number in enumerate(numbers)}
     if len(row_of) < len(numbers):
         raise DatasetError(f"{root / IMAGES}: an image number occurs twice")
-    labels = _column(root / LABELS, row_of) - 1
-    class_numbers, class_columns = _read_table(root / CLASSES, columns=1)
+    labels = integer_column(root / LABELS, row_of) - 1
+    class_numbers, class_columns = read_table(root / CLASSES, columns=1)
     if class_numbers != list(range(1, len(class_numbers) + 1)):
         raise DatasetError(f"{root / CLASSES}: class numbers are not 1, 2, 3, …")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_numbers):
         raise DatasetError(f"{root / LABELS}: a class number is not among the {len(class_numbers)} classes")
-    is_train = _column(root / SPLIT, row_of) == 1
+    is_train = integer_column(root / SPLIT, row_of) == 1
     is_validation = np.zeros(len(paths), dtype=bool)
     if (root / VALIDATION).exists():
-        is_validation = is_train & (_column(root / VALIDATION, row_of) == 1)
+        is_validation = is_train & (integer_column(root / VALIDATION, row_of) == 1)
     return CubTree(
         root=root,
         numbers=tuple(numbers),
@@ -111,7 +166,7 @@ def read_cub_tree(root: str | Path) -> CubTree:
         labels=labels,
         is_train=is_train,
         is_validation=is_validation,
-        boxes=_read_boxes(root / BOXES, row_of),
+        boxes=read_boxes(root / BOXES, row_of),
         class_names=tuple(name for (name,) in class_columns),
     )
 
@@ -178,16 +233,11 @@ def integer_boxes(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     return corners.astype(np.int64)
 
 
-def write_table(path: Path, rows: list[tuple[object, ...]]) -> None:
-    """Write rows of values separated by blanks."""
-    path.write_text("".join(" ".join(map(str, row)) + "\n" for row in rows), encoding="utf-8", newline="\n")
-
-
 def _sizes(tree: CubTree, rows: np.ndarray) -> np.ndarray:
     """(N, 2) width and height of the images of `rows`, from the list or from the images' headers."""
     if (tree.root / SIZES).exists():
         row_of = {number: row for row, number in enumerate(tree.numbers)}
-        return _columns(tree.root / SIZES, row_of, columns=2)[rows]
+        return integer_columns(tree.root / SIZES, row_of, columns=2)[rows]
     images = Folder(tree.root / "images")
     paths = [tree.paths[row] for row in rows]
     return np.array([image_size(images.read(path), images.where(path)) for path in paths], dtype=np.int64)
@@ -197,54 +247,3 @@ def _masks(root: Path, paths: tuple[str, ...]) -> tuple[MaskFiles, ...] | None:
     if not (root / "segmentations").is_dir():
         return None
     return tuple(MaskFiles((str(Path(path).with_suffix(".png").as_posix()),)) for path in paths)
-
-
-def _read_table(path: Path, columns: int) -> tuple[list[int], list[list[str]]]:
-    """First column as integers, the other `columns` as texts."""
-    numbers: list[int] = []
-    values: list[list[str]] = []
-    for line_number, line in enumerate(read_lines(path), start=1):
-        first, *rest = line.split()
-        if len(rest) != columns or not first.isdecimal():
-            raise DatasetError(
-                f"{path}:{line_number}: expected a number and {columns} value(s) separated by blanks, got {line!r}"
-            )
-        numbers.append(int(first))
-        values.append(rest)
-    return numbers, values
-
-
-def _row_numbers(path: Path, numbers: list[int], row_of: dict[int, int]) -> np.ndarray:
-    try:
-        return np.array([row_of[number] for number in numbers], dtype=np.int64)
-    except KeyError as error:
-        line = numbers.index(error.args[0]) + 1
-        raise DatasetError(f"{path}:{line}: image number {error.args[0]} is not in {IMAGES}") from None
-
-
-def _columns(path: Path, row_of: dict[int, int], columns: int) -> np.ndarray:
-    """Integers (N, columns) of a table with exactly one row per image."""
-    numbers, texts = _read_table(path, columns)
-    rows = _row_numbers(path, numbers, row_of)
-    if len(rows) != len(row_of) or len(set(numbers)) != len(numbers):
-        raise DatasetError(f"{path}: {len(set(numbers))} different images, but {IMAGES} has {len(row_of)}")
-    result = np.empty((len(row_of), columns), dtype=np.int64)
-    result[rows] = _numeric(path, texts, columns, np.int64)
-    return result
-
-
-def _column(path: Path, row_of: dict[int, int]) -> np.ndarray:
-    return _columns(path, row_of, columns=1)[:, 0]
-
-
-def _numeric(path: Path, texts: list[list[str]], columns: int, dtype: type) -> np.ndarray:
-    try:
-        return np.array(texts, dtype=np.str_).reshape(len(texts), columns).astype(dtype)
-    except ValueError as error:
-        raise DatasetError(f"{path}: {error}") from None
-
-
-def _read_boxes(path: Path, row_of: dict[int, int]) -> tuple[np.ndarray, ...]:
-    numbers, texts = _read_table(path, columns=4)
-    boxes = _numeric(path, texts, 4, np.float64)
-    return group_rows(_row_numbers(path, numbers, row_of), boxes, len(row_of))

@@ -23,6 +23,8 @@ from PIL import Image
 from wsol.data import cub
 from wsol.data.birds import CROWN_COLOURS, WING_BARS, draw_scene
 from wsol.data.errors import DatasetError
+from wsol.data.loaded import Loaded
+from wsol.data.tables import write_table
 
 VERSION = 1  # raise it with every change of the pictures: a cache never mixes two generators
 SPLITS = ("train", "val", "test")
@@ -115,6 +117,11 @@ def render_image(split: str, index: int, size: int = SIZE, seed: int = 0) -> Ren
     return Rendered(path, label, scene.boxes, jpeg.getvalue(), png.getvalue())
 
 
+def load_minibirds(split: str, size: int = SIZE, seed: int = 0) -> Loaded:
+    """Ground truth and stores of a split; renders the benchmark first if the cache lacks it."""
+    return cub.load_cub_tree(cub.read_cub_tree(minibirds_tree(size, seed)), split, dataset="minibirds")
+
+
 def _write_tree(tree: Path, size: int, seed: int, counts: Mapping[str, int]) -> None:
     for name in CLASS_NAMES:
         (tree / "images" / name).mkdir(parents=True)
@@ -130,11 +137,11 @@ def _write_tree(tree: Path, size: int, seed: int, counts: Mapping[str, int]) -> 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = list(enumerate(pool.map(write, tasks), start=1))
     splits = list(enumerate((split for split, _ in tasks), start=1))
-    cub.write_table(tree / cub.IMAGES, [(i, image.path) for i, image in images])
-    cub.write_table(tree / cub.LABELS, [(i, image.label + 1) for i, image in images])
-    cub.write_table(tree / cub.SPLIT, [(i, int(split != "test")) for i, split in splits])
-    cub.write_table(tree / cub.VALIDATION, [(i, int(split == "val")) for i, split in splits])
-    cub.write_table(tree / cub.SIZES, [(i, size, size) for i, _ in images])
-    cub.write_table(tree / cub.CLASSES, list(enumerate(CLASS_NAMES, start=1)))
+    write_table(tree / cub.IMAGES, [(i, image.path) for i, image in images])
+    write_table(tree / cub.LABELS, [(i, image.label + 1) for i, image in images])
+    write_table(tree / cub.SPLIT, [(i, int(split != "test")) for i, split in splits])
+    write_table(tree / cub.VALIDATION, [(i, int(split == "val")) for i, split in splits])
+    write_table(tree / cub.SIZES, [(i, size, size) for i, _ in images])
+    write_table(tree / cub.CLASSES, list(enumerate(CLASS_NAMES, start=1)))
     boxes = [(i, *map(float, box)) for i, image in images for box in image.boxes]
-    cub.write_table(tree / cub.BOXES, boxes)
+    write_table(tree / cub.BOXES, boxes)

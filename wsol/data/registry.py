@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +12,42 @@ from typing import Any, Literal
 import torch
 
 from tdam.errors import check_name
-from wsol.data.cub import cub_ground_truth, read_cub_tree
+from wsol.data.cub import load_cub
 from wsol.data.dataset import LocalizationDataset
-from wsol.data.images import Folder, ImageStore
-from wsol.data.lists import GroundTruth
-from wsol.data.minibirds import minibirds_tree
+from wsol.data.errors import DatasetError
+from wsol.data.loaded import Loaded
+from wsol.data.minibirds import load_minibirds
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """What a reader finds: ground truth, and the stores of its images and masks."""
+class Source:
+    """A dataset that `load_dataset` knows by name.
 
-    ground_truth: GroundTruth
-    images: ImageStore
-    masks: ImageStore | None = None
+    Attributes:
+        title: What it is, for a listing.
+        where: Where the data comes from.
+        load: Reads a split below a root; returns None if the data is not there.
+    """
+
+    title: str
+    where: str
+    load: Callable[[Path, str], Loaded | None]
+
+
+SOURCES: dict[str, Source] = {
+    "cub": Source(
+        title="CUB-200-2011: 200 birds, boxes and masks",
+        where="https://data.caltech.edu/records/65de6-vp158 (CUB_200_2011.tgz, 1.1 GB)",
+        load=load_cub,
+    ),
+    "minibirds": Source(
+        title="drawn birds, 12 classes, boxes and masks; made on this machine",
+        where="rendered at first use",
+        load=lambda root, split: load_minibirds(split),
+    ),
+}
 
 
 def load_dataset(
@@ -51,25 +72,25 @@ def load_dataset(
         DatasetError: If the data is missing or malformed; the message says how to get it.
     """
     check_name("split", split, SPLITS)
-    check_name("dataset", str(name), READERS)
-    loaded = READERS[str(name)](data_root(root), split)
+    source = SOURCES[check_name("dataset", str(name), SOURCES)]
+    root = data_root(root)
+    loaded = source.load(root, split)
+    if loaded is None:
+        raise DatasetError(
+            f"no {name} {split} data below {root}; get it from {source.where} and run "
+            f"'wsol-data prepare {name} --root {root} --archive FILE', or name another folder "
+            "with --data-root or WSOL_DATA"
+        )
+    if loaded.note:
+        print(f"{name} {split}: {loaded.note}", file=sys.stderr)
     return LocalizationDataset(loaded.ground_truth, loaded.images, transform, decode, loaded.masks)
 
 
 def list_datasets() -> list[str]:
     """Names that `load_dataset` knows."""
-    return sorted(READERS)
+    return sorted(SOURCES)
 
 
 def data_root(root: str | Path | None = None) -> Path:
     """`root`, else ``$WSOL_DATA``, else ``data`` in the working directory."""
     return Path(root or os.environ.get("WSOL_DATA") or "data")
-
-
-def _load_minibirds(root: Path, split: str) -> Loaded:
-    tree = minibirds_tree()
-    ground_truth = cub_ground_truth(read_cub_tree(tree), split, dataset="minibirds")
-    return Loaded(ground_truth, Folder(tree / "images"), Folder(tree / "segmentations"))
-
-
-READERS: dict[str, Callable[[Path, str], Loaded]] = {"minibirds": _load_minibirds}

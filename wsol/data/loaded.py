@@ -1,0 +1,25 @@
+"""What a reader of any layout returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsol.data.images import ImageStore
+from wsol.data.lists import GroundTruth
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Ground truth of a split with the stores of its images and masks.
+
+    Attributes:
+        ground_truth: Labels, boxes, sizes and names of mask files.
+        images: Store of the images.
+        masks: Store of the masks; None: the same as `images`.
+        note: One line that a user should read about this split ("" if there is none).
+    """
+
+    ground_truth: GroundTruth
+    images: ImageStore
+    masks: ImageStore | None = None
+    note: str = ""
