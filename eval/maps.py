@@ -46,13 +46,12 @@ class MapBatch:
     unreadable: dict[int, str] = field(default_factory=dict)
 
 
-class _CountErrors(Dataset[tuple[torch.Tensor | None, int, int, str]]):
-    """A dataset that hands on what is wrong with an image instead of raising, where the user asked to count."""
+class _Guarded(Dataset[tuple[torch.Tensor | None, int, int, str]]):
+    """A dataset that hands on what is wrong with an image, so that the message outlives a worker process."""
 
-    def __init__(self, dataset: LocalizationDataset, indices: Sequence[int], on_error: OnError) -> None:
+    def __init__(self, dataset: LocalizationDataset, indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = indices
-        self.on_error = on_error
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -62,8 +61,6 @@ class _CountErrors(Dataset[tuple[torch.Tensor | None, int, int, str]]):
         try:
             image, label, _ = self.dataset[index]
         except ImageError as error:
-            if self.on_error == "stop":
-                raise
             return None, -1, index, str(error)
         return image, label, index, ""
 
@@ -154,7 +151,7 @@ class NetworkMaps:
         """
         model = self.network.model.to(self.device)
         loader = DataLoader(
-            _CountErrors(self.dataset, indices, self.on_error),
+            _Guarded(self.dataset, indices),
             batch_size=self.batch_size,
             num_workers=self.workers,
             collate_fn=_collate,
@@ -162,6 +159,8 @@ class NetworkMaps:
         )
         dtype = PRECISIONS[self.precision]
         for images, labels, read, unreadable in loader:
+            if unreadable and self.on_error == "stop":
+                raise ImageError(f"{next(iter(unreadable.values()))}; --on-error count counts such images as misses")
             if images is None:
                 yield self._batch(None, read, unreadable)
                 continue

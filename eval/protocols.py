@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,13 @@ class Protocol:
     top_k_strict: bool = False
     macro: bool = False
     fixed_threshold: float = 0.2
+
+    def geometry(self, input_size: tuple[int, int]) -> dict[str, Any]:
+        """Options of `wsol.data.transforms.evaluation_transform` for a network's input (height, width)."""
+        if self.resize_ratio == 1:
+            return {"interpolation": self.interpolation}
+        resize = tuple(round(side * self.resize_ratio) for side in input_size)
+        return {"interpolation": self.interpolation, "resize": resize, "crop": input_size}
 
     def map_boxes(
         self, boxes: npt.NDArray[np.int64], image_size: npt.NDArray[np.int64], map_size: tuple[int, int]

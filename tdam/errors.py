@@ -16,10 +16,14 @@ class UserError(Exception):
     exit_code = 1
 
 
-class UnknownNameError(UserError, ValueError):
-    """A name (model, dataset, split, option …) that does not exist."""
+class UsageError(UserError):
+    """A command was called with options that do not make sense together."""
 
     exit_code = 2
+
+
+class UnknownNameError(UsageError, ValueError):
+    """A name (model, dataset, split, option …) that does not exist."""
 
 
 class CheckpointError(UserError, RuntimeError):

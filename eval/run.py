@@ -1,0 +1,376 @@
+"""A whole evaluation: thresholds from the validation split, the judged split, and its results.
+
+options = EvaluationOptions(dataset="minibirds", model="resnet_mini_tdam")
+results = evaluate(options, Process(), torch.device("cpu"))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from eval.distributed import Process
+from eval.evaluate import MaskOf, Thresholds
+from eval.figures import ANY_STEP
+from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps
+from eval.protocols import Protocol, get_protocol
+from eval.results import (
+    CURVES,
+    PREDICTIONS,
+    RESULTS,
+    SCHEMA,
+    curve_table,
+    environment,
+    read_results,
+    row_figures,
+    split_rows,
+    write_json,
+    write_predictions,
+)
+from eval.split import JudgedSplit, judge_split
+from tdam.errors import UsageError, UserError
+from wsol.data import DatasetError, LocalizationDataset, load_dataset
+from wsol.data.transforms import evaluation_transform
+from wsol.weights import TrainedNetwork, open_trained
+
+PARTIAL = "partial"
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to evaluate, and how.
+
+    Attributes:
+        dataset: Name of a dataset, or the path of one's own.
+        model: Registered name of a network; not needed with `score_maps`.
+        data_root: Folder of the datasets; default: $WSOL_DATA, else ./data.
+        split: Split to judge: train, val or test.
+        checkpoint: Weights; default: what wsol-train wrote, else bundled or published ones.
+        protocol: Conventions to score by, see docs/protocols.md.
+        score_maps: Folder of .npy score maps of the split instead of a network.
+        val_score_maps: The same of the validation split, to choose the threshold on.
+        output: Folder for results.json, predictions.csv, curves.csv and the report.
+        batch_size: Images per forward pass.
+        workers: Processes that read images.
+        device: auto, cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
+        precision: fp32, bf16 or fp16.
+        limit: Judge only so many images, spread evenly over the split.
+        threshold: The fixed score-map threshold; default: the protocol's.
+        val: Choose a threshold on the validation split where it exists.
+        val_results: Take the thresholds chosen on val from this earlier results.json.
+        method: Map method: cam, grad-cam, layer-cam, …
+        scope: Stages that take a step's count: last or all.
+        decode: exact (as PIL) or fast (torchvision).
+        on_error: stop at an unreadable image, or count it as a miss and list it.
+        resume: Continue a killed run in `output`.
+        save_score_maps: Write the score maps of the split to this folder.
+    """
+
+    dataset: str
+    model: str | None = None
+    data_root: Path | None = None
+    split: str = "test"
+    checkpoint: Path | None = None
+    protocol: str = "wsolevaluation"
+    score_maps: Path | None = None
+    val_score_maps: Path | None = None
+    output: Path | None = None
+    batch_size: int = 32
+    workers: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    limit: int | None = None
+    threshold: float | None = None
+    val: bool = True
+    val_results: Path | None = None
+    method: str = "cam"
+    scope: str = "last"
+    decode: Literal["exact", "fast"] = "exact"
+    on_error: Literal["stop", "count"] = "stop"
+    resume: bool = False
+    save_score_maps: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.model is None and self.score_maps is None:
+            raise UsageError("give --model NAME, or --score-maps DIR to score maps from elsewhere")
+        if self.resume and self.output is None:
+            raise UsageError("--resume needs the --output DIR of the run to continue")
+        if self.batch_size < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
+            raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise UsageError(f"--threshold must lie in [0, 1), got {self.threshold}")
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(
+    options: EvaluationOptions, process: Process, device: torch.device, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run a whole evaluation; every process gets the same results, the first one writes them.
+
+    Args:
+        options: What to evaluate.
+        process: This process among all.
+        device: Torch device of this process.
+        progress: Called with the split's name, the images done and all images of this process.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        UserError: If anything the options name is missing, unreadable or does not fit.
+    """
+    evaluation = _Evaluation(options, process, device, progress)
+    with _working_folder(options.output, process) as folder:
+        return evaluation.run(folder)
+
+
+@contextmanager
+def _working_folder(output: Path | None, process: Process) -> Iterator[Path]:
+    """The output folder, or one that is thrown away where nothing is to be kept."""
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        yield output
+        return
+    (folder, *_) = process.gather(tempfile.mkdtemp(prefix="wsol-eval-") if process.is_first else None)
+    try:
+        yield Path(folder)
+        process.wait()
+    finally:
+        if process.is_first:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Evaluation:
+    """One evaluation of one process; the methods are its stages."""
+
+    def __init__(
+        self, options: EvaluationOptions, process: Process, device: torch.device, progress: Progress | None
+    ) -> None:
+        self.options = options
+        self.process = process
+        self.device = device
+        self.progress = progress
+        self.protocol: Protocol = get_protocol(options.protocol)
+        # The lists are opened first: a missing dataset shall not wait for a network to load.
+        self.dataset = self._open(options.split)
+        self.network = self._open_network()
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """Judge validation and test split, then write the results."""
+        thresholds, chosen_on = self._thresholds(folder / PARTIAL / "val")
+        dataset = self._transformed(self.dataset)
+        writer = self._writer(dataset)
+        judged = judge_split(
+            self._source(dataset, self.options.score_maps),
+            dataset.ground_truth,
+            self.protocol,
+            thresholds,
+            folder / PARTIAL / self.options.split,
+            mask_of=_masks(dataset),
+            process=self.process,
+            resume=self.options.resume,
+            facts=self._facts(thresholds),
+            watch=writer.write if writer else None,
+            progress=self._progress_of(self.options.split, len(dataset)),
+        )
+        results = self._results(judged, thresholds, chosen_on)
+        if self.process.is_first and self.options.output is not None:
+            write_predictions(folder / PREDICTIONS, judged)
+            curve_table(judged.curves).to_csv(folder / CURVES, index=False, float_format="%.6g")
+            write_json(folder / RESULTS, results)
+            shutil.rmtree(folder / PARTIAL)
+        self.process.wait()
+        return results
+
+    def _open(self, split: str) -> LocalizationDataset:
+        dataset = load_dataset(self.options.dataset, split, root=self.options.data_root, decode=self.options.decode)
+        if len(dataset) == 0:
+            raise UserError(f"{self.options.dataset} {split} has no images")
+        limit = self.options.limit
+        if limit is None or limit >= len(dataset):
+            return dataset
+        # Lists are often sorted by class; an even spread keeps all classes in.
+        return dataset.subset(np.linspace(0, len(dataset) - 1, limit).round().astype(int).tolist())
+
+    def _open_network(self) -> TrainedNetwork | None:
+        if self.options.score_maps is not None or self.options.model is None:
+            return None
+        return open_trained(
+            self.options.model,
+            dataset=self.dataset.ground_truth.dataset,
+            checkpoint=self.options.checkpoint,
+            num_classes=self.dataset.ground_truth.num_classes,
+        )
+
+    def _transformed(self, dataset: LocalizationDataset) -> LocalizationDataset:
+        if self.network is None:
+            return dataset
+        preprocessing = self.network.preprocessing
+        dataset.transform = evaluation_transform(
+            self.network.input_size,
+            mean=preprocessing["mean"],
+            std=preprocessing["std"],
+            **self.protocol.geometry(self.network.input_size),
+        )
+        return dataset
+
+    def _source(self, dataset: LocalizationDataset, folder: Path | None) -> MapSource:
+        options = self.options
+        if self.network is None:
+            assert folder is not None
+            return FolderMaps(folder, dataset.ground_truth, options.batch_size, options.on_error)
+        return NetworkMaps(
+            self.network,
+            dataset,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            device=self.device,
+            precision=options.precision,
+            method=options.method,
+            scope=options.scope,
+            on_error=options.on_error,
+        )
+
+    def _writer(self, dataset: LocalizationDataset) -> MapWriter | None:
+        folder = self.options.save_score_maps
+        return None if folder is None else MapWriter(folder, dataset.ground_truth)
+
+    def _thresholds(self, folder: Path) -> tuple[Thresholds, str | None]:
+        """The fixed threshold, and those chosen on val with the words that say where."""
+        options = self.options
+        fixed = self.protocol.fixed_threshold if options.threshold is None else options.threshold
+        if options.val_results is not None:
+            earlier = read_results(options.val_results)
+            chosen = earlier["thresholds"]["val"] or earlier["thresholds"]["oracle"]
+            return Thresholds(fixed, chosen), f"{earlier['dataset']} val, read from {options.val_results}"
+        if not options.val or options.split != "test" or (self.network is None and options.val_score_maps is None):
+            return Thresholds(fixed), None
+        try:
+            dataset = self._transformed(self._open("val"))
+        except DatasetError:
+            return Thresholds(fixed), None
+        if not any(len(boxes) for boxes in dataset.ground_truth.boxes):
+            return Thresholds(fixed), None
+        judged = judge_split(
+            self._source(dataset, options.val_score_maps),
+            dataset.ground_truth,
+            self.protocol,
+            Thresholds(fixed),
+            folder,
+            process=self.process,
+            resume=options.resume,
+            facts=self._facts(Thresholds(fixed)),
+            progress=self._progress_of("val", len(dataset)),
+        )
+        chosen = {row: curves.best_threshold for row, curves in judged.curves.items()}
+        return Thresholds(fixed, chosen), f"{dataset.ground_truth.dataset} val, {len(dataset)} images"
+
+    def _facts(self, thresholds: Thresholds) -> dict[str, Any]:
+        """What must be equal for a killed run to be continued."""
+        names = (
+            "dataset",
+            "model",
+            "split",
+            "protocol",
+            "score_maps",
+            "limit",
+            "method",
+            "scope",
+            "precision",
+            "decode",
+        )
+        facts = {name: getattr(self.options, name) for name in names}
+        weights = None if self.network is None else weights_digest(self.network.model)
+        return facts | {"weights": weights, "fixed_threshold": thresholds.fixed, "val_thresholds": thresholds.val}
+
+    def _progress_of(self, split: str, num_images: int) -> Callable[[int], None] | None:
+        if self.progress is None:
+            return None
+        total, report = len(self.process.share(num_images)), self.progress
+        return lambda done: report(split, done, total)
+
+    def _results(self, judged: JudgedSplit, thresholds: Thresholds, chosen_on: str | None) -> dict[str, Any]:
+        has_logits = self.network is not None
+        steps, fusions = split_rows(judged)
+        figures = {row: row_figures(judged, row, thresholds, has_logits) for row in judged.rows}
+        if ANY_STEP in judged.curves:
+            figures[ANY_STEP] = row_figures(judged, ANY_STEP, thresholds, has_logits)
+        truth = judged.ground_truth
+        return {
+            "schema": SCHEMA,
+            "model": self.options.model or "score maps",
+            "dataset": truth.dataset,
+            "protocol": self.protocol.name,
+            "environment": environment(),
+            "images": len(truth),
+            "metrics": figures[steps[-1]],
+            "steps": {step: figures[step] for step in steps},
+            "fusions": {fusion: figures[fusion] for fusion in fusions},
+            "any_step_oracle": figures.get(ANY_STEP),
+            "thresholds": {
+                "fixed": thresholds.fixed,
+                "val": thresholds.val,
+                "oracle": {row: curves.best_threshold for row, curves in judged.curves.items()},
+                "chosen_on": chosen_on,
+                "headline": "fixed" if thresholds.val is None else "val",
+            },
+            "network": self._network_facts(),
+            "data": {
+                "split": truth.split,
+                "classes": truth.num_classes,
+                "limit": self.options.limit,
+                "several_objects": sum(len(boxes) > 1 for boxes in truth.boxes),
+            },
+            "conventions": dataclasses.asdict(self.protocol),
+            "faults": {"unreadable": judged.unreadable, "degenerate_maps": self._degenerate(judged)},
+        }
+
+    def _network_facts(self) -> dict[str, Any] | None:
+        if self.network is None:
+            return None
+        model = self.network.model
+        return {
+            "weights": self.network.source,
+            "weights_sha256": weights_digest(model),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "input_size": list(self.network.input_size),
+            "method": self.options.method,
+            "scope": self.options.scope,
+            "precision": self.options.precision,
+        }
+
+    @staticmethod
+    def _degenerate(judged: JudgedSplit) -> list[str]:
+        """Images with a constant or NaN map at some step, which were scored as wsolevaluation scores them."""
+        ids = judged.ground_truth.image_ids
+        return [ids[i] for chunk in judged.records() for i in chunk["index"][chunk["degenerate"].any(axis=1)]]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 over names and values of all weights, to tell whether two runs used the same."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _masks(dataset: LocalizationDataset) -> MaskOf | None:
+    """Where to get masks, or None if the split has none."""
+    masks = dataset.ground_truth.masks
+    if masks is None or not any(files.objects for files in masks):
+        return None
+    return dataset.mask
