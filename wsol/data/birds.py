@@ -118,6 +118,8 @@ class Layer:
 
     def coverage(self) -> np.ndarray:
         """(size, size) float32, share of each pixel that is painted."""
+        if len(self.palette) == 1:
+            return np.zeros((self.size, self.size), dtype=np.float32)
         painted = (self.top > 0).view(np.uint8) * np.uint8(WHOLE)
         return cv2.resize(painted, (self.size, self.size), interpolation=cv2.INTER_AREA) / np.float32(WHOLE)
 
