@@ -21,6 +21,8 @@ from eval.run import EvaluationOptions, evaluate
 from eval.table import results_table
 from tdam.errors import UserError
 
+TABLE_WIDTH = 120  # where the output is no terminal whose width could be asked
+
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Evaluate as the arguments say, and print the table.
@@ -35,7 +37,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         with SplitProgress(visible=process.is_first) as progress:
             results = evaluate(options, process, torch_device, progress)
         if process.is_first:
-            console = Console()
+            console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
             if results["network"] is not None:
                 console.print(f"weights: {results['network']['weights']}")
             for kind, images in results["faults"].items():

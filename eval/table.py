@@ -60,8 +60,8 @@ def results_table(all_results: Sequence[dict[str, Any]]) -> Table:
     table = Table(
         title=f"{first['dataset']} {first['data']['split']}, percent", caption=caption(first), caption_justify="left"
     )
-    table.add_column("network")
-    table.add_column("row")
+    table.add_column("network", no_wrap=True)
+    table.add_column("row", no_wrap=True)
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for results in all_results:
