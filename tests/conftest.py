@@ -1,4 +1,4 @@
-"""Lets tests import the helpers beside them, and keeps caches out of the user's home."""
+"""Lets tests import `tests/helpers`, and keeps caches out of the user's home."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+# Not tests/ itself: pytest would then take tests/wsol/data for the package wsol.data.
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 os.environ.setdefault("MPLBACKEND", "Agg")
 torch.set_num_threads(min(2, os.cpu_count() or 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(os.environ.get("WSOL_SHARED", Path(__file__).parents[1] / ".." / "shared"))
+ROOT = Path(os.environ.get("WSOL_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 
 
 def shared_path(*parts: str) -> Path:
