@@ -32,13 +32,15 @@ def as_score_maps(score_maps: Any) -> NDArray[np.floating]:
 
 def check_range(maps: NDArray[np.floating]) -> None:
     """Raise for the first map that holds a value outside [0, 1] or NaN."""
-    with np.errstate(invalid="ignore"):
-        valid = ((maps >= 0) & (maps <= 1)).all(axis=(1, 2))
-    if valid.all():
-        return
-    index = int(np.argmin(valid))
+    valid = ((maps >= 0) & (maps <= 1)).all(axis=(1, 2))
+    if not valid.all():
+        raise invalid_map(maps, int(np.argmin(valid)))
+
+
+def invalid_map(maps: NDArray[np.floating], index: int) -> InputError:
+    """The error that says what is wrong with one map of a batch."""
     fault = "holds NaN" if np.isnan(maps[index]).any() else "leaves [0, 1]"
-    raise InputError(f"score map {index} of the batch {fault}; normalize it with wsol.score_maps")
+    return InputError(f"score map {index} of the batch {fault}; normalize it with wsol.score_maps")
 
 
 def quantize(maps: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
-from eval.sweep.contours import sweep_by_contours
 from eval.sweep.conventions import BoxConvention
-from eval.sweep.inputs import as_boxes, as_score_maps, quantize
+from eval.sweep.engine import engine
+from eval.sweep.inputs import as_boxes, as_score_maps
 
 BoxRule = Literal["largest", "all"]
 NUM_CUTS = 256
@@ -123,22 +123,12 @@ def best_iou_per_cut(score_maps: Any, boxes: Sequence[Any], convention: BoxConve
     convention = convention or BoxConvention()
     maps = as_score_maps(score_maps)
     truth = as_boxes(boxes, len(maps))
-    quantized = quantize(maps)
     sweep = Sweep(
-        maximum=quantized.max(axis=(1, 2), initial=0),
+        maximum=np.empty(len(maps), dtype=np.uint8),
         largest=np.empty((len(maps), NUM_CUTS)),
         all=np.empty((len(maps), NUM_CUTS)),
         largest_boxes=np.empty((len(maps), NUM_CUTS, 4), dtype=np.int32),
         num_boxes=np.empty((len(maps), NUM_CUTS), dtype=np.int32),
     )
-    for i in range(len(maps)):
-        sweep_by_contours(
-            quantized[i],
-            truth[i],
-            convention,
-            sweep.largest[i],
-            sweep.all[i],
-            sweep.largest_boxes[i],
-            sweep.num_boxes[i],
-        )
+    engine()(maps, truth, convention or BoxConvention(), sweep)
     return sweep
