@@ -50,10 +50,10 @@ def pick_images(predictions: pd.DataFrame, each: int = 2) -> dict[str, str]:
     iou = predictions.pivot(index="image", columns="step", values="iou")
     change = (iou.iloc[:, -1] - iou.iloc[:, 0]).sort_values()
     several = predictions.loc[predictions["objects"] > 1, "image"].drop_duplicates()
-    picked = {name: "gained most" for name in change.index[-each:][::-1]}
+    picked = dict.fromkeys(change.index[-each:][::-1], "gained most")
     picked |= {name: "lost most" for name in change.index[:each] if name not in picked}
     rest = [name for name in several if name not in picked]
-    return picked | {name: "two birds" for name in rest[:each]}
+    return picked | dict.fromkeys(rest[:each], "two birds")
 
 
 def draw_grid(options: DemoOptions, results: dict[str, Any]) -> Path:

@@ -1,0 +1,117 @@
+"""A made-up split: maps and logits from a seed, without images or a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+
+import wsol
+from eval.distributed import end_process, start_process
+from eval.evaluate import Thresholds
+from eval.maps import MapBatch
+from eval.protocols import get_protocol
+from eval.split import judge_split
+from wsol.data import GroundTruth
+
+PROTOCOL = get_protocol("wsolevaluation")
+
+
+class ArraySource:
+    """Score maps and logits held in arrays."""
+
+    def __init__(self, score_maps, logits, batch_size=4, unreadable=(), stop_after=None):
+        self.score_maps = score_maps
+        self.logits = logits
+        self.batch_size = batch_size
+        self.unreadable = set(unreadable)
+        self.stop_after = stop_after
+        self.steps = len(score_maps)
+        self.map_size = score_maps.shape[-2:]
+        self.has_logits = logits is not None
+
+    def batches(self, indices: Sequence[int]) -> Iterator[MapBatch]:
+        for number, start in enumerate(range(0, len(indices), self.batch_size)):
+            if number == self.stop_after:
+                raise KeyboardInterrupt
+            chunk = list(indices[start : start + self.batch_size])
+            faults = {index: "truncated" for index in chunk if index in self.unreadable}
+            maps = self.score_maps[:, chunk].copy()
+            for place, index in enumerate(chunk):
+                if index in faults:
+                    maps[:, place] = 0
+            yield MapBatch(
+                indices=np.array(chunk, dtype=np.int64),
+                score_maps=maps,
+                logits=None if self.logits is None else self.logits[:, chunk],
+                degenerate=np.zeros((self.steps, len(chunk)), np.bool_),
+                unreadable=faults,
+            )
+
+
+def tiny_split(num_images=13, steps=2, classes=7, size=24, seed=0):
+    """Maps with a blob near the ground truth, logits that are often right; images of 48 x 36 pixels."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, num_images)
+    boxes, maps = [], np.zeros((steps, num_images, size, size), np.float32)
+    for image in range(num_images):
+        count = 1 + (image % 4 == 0)
+        corners = generator.integers([0, 0], [24, 18], (count, 2))
+        boxes.append(np.hstack([corners, corners + generator.integers(8, 18, (count, 2))]).astype(np.int64))
+        for step in range(steps):
+            raw = generator.random((6, 6)) * 0.6
+            x0, y0, x1, y1 = boxes[-1][0] * size / np.array([48, 36, 48, 36])
+            blob = cv2.resize(raw, (size, size))
+            blob[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] += generator.random() * 0.8
+            maps[step, image] = wsol.normalize_score_map(blob)
+    logits = generator.normal(size=(steps, num_images, classes)).astype(np.float32)
+    logits[:, np.arange(num_images), labels] += 1.0
+    truth = GroundTruth(
+        dataset="tiny",
+        split="test",
+        image_ids=tuple(f"{image}.png" for image in range(num_images)),
+        labels=labels.astype(np.int64),
+        sizes=np.tile(np.array([48, 36]), (num_images, 1)),
+        boxes=tuple(boxes),
+        class_names=tuple(f"class {label}" for label in range(classes)),
+    )
+    return truth, maps, logits
+
+
+def mask_of(index, size):
+    mask = np.zeros(size, np.uint8)
+    mask[index % 5 : 12, 3:15] = 1
+    mask[0, :] = 255
+    return mask
+
+
+def integers(judged):
+    """Counts of all curves, as exact integers."""
+    images = len(judged.ground_truth)
+    curves = {}
+    for row, of_row in judged.curves.items():
+        every = {**of_row.localization, **of_row.largest, **{f"v2 {iou}": curve for iou, curve in of_row.all.items()}}
+        for name, curve in every.items():
+            counts = curve * images / 100
+            np.testing.assert_allclose(counts, counts.round(), atol=1e-9)
+            curves[row, name] = tuple(counts.round().astype(int))
+        curves[row, "cls"] = tuple(of_row.classification.values())
+    return curves
+
+
+def judge(folder, source, truth, **options):
+    """Judge a split with masks by the default protocol."""
+    return judge_split(source, truth, PROTOCOL, Thresholds(0.2), folder, mask_of=mask_of, **options)
+
+
+def judge_as(rank, count, num_images, folder, port, answers):
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    process, _ = start_process("cpu")
+    truth, maps, logits = tiny_split(num_images=num_images)
+    judged = judge(folder, ArraySource(maps, logits, unreadable=[1]), truth, process=process)
+    answers[rank] = (integers(judged), judged.pxap, judged.unreadable)
+    end_process()
