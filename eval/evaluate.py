@@ -18,7 +18,7 @@ from eval.protocols import Protocol
 from eval.records import Records, iou_levels, record_type
 from eval.sweep import best_iou_per_cut, cut_table
 from tdam.errors import UserError
-from wsol.boxes import scale_boxes
+from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.data import GroundTruth
 
 FUSED_ROWS = ("mean", "max", "confidence")
@@ -98,6 +98,7 @@ class SplitPass:
                 self._localize(records, number, name, maps, boxes)
             self._classify(records, number, scores, labels)
             self._count_pixels(name, maps, records)
+        self._box_predictions(records, batch)
         return records
 
     @property
@@ -149,11 +150,28 @@ class SplitPass:
         records["iou"][:, row] = sweep.largest[image, headline]
         records["iou_fixed"][:, row] = sweep.largest[image, fixed]
         records["candidates"][:, row] = sweep.num_boxes[image, headline]
-        height, width = maps.shape[-2:]
-        for position, index in enumerate(records["index"]):
-            image_size = tuple(self.ground_truth.sizes[index].tolist())
-            box = sweep.largest_boxes[position, headline[position]]
-            records["box"][position, row] = scale_boxes(box, (width, height), image_size)
+        boxes_in_map = sweep.largest_boxes[image, headline]
+        records["box"][:, row] = self._in_image(records["index"], boxes_in_map, maps.shape[-2:])
+
+    def _box_predictions(self, records: Records, batch: MapBatch) -> None:
+        """Boxes of each step's own top class, for people and programs that use the network without labels."""
+        if batch.predicted_maps is None:
+            return
+        for row, maps in enumerate(batch.predicted_maps):
+            threshold = self.thresholds.headline(self.rows[row])
+            boxes = np.concatenate([boxes_from_score_map(one, threshold) for one in maps])
+            records["predicted_box"][:, row] = self._in_image(records["index"], boxes, maps.shape[-2:])
+
+    def _in_image(
+        self, indices: npt.NDArray[np.int64], boxes: npt.NDArray[np.integer], map_size: tuple[int, ...]
+    ) -> npt.NDArray[np.int64]:
+        """One box of each image, carried from its map to its original frame; -1 where that frame is not listed."""
+        height, width = map_size
+        found = np.full((len(indices), 4), -1, dtype=np.int64)
+        for place, (image_width, image_height) in enumerate(self.ground_truth.sizes[indices].tolist()):
+            if image_width:
+                found[place] = scale_boxes(boxes[place], (width, height), (image_width, image_height))
+        return found
 
     def _classify(
         self, records: Records, row: int, scores: npt.NDArray[np.float32] | None, labels: npt.NDArray[np.int64]

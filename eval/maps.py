@@ -14,11 +14,12 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 import tdam
 from tdam.errors import UserError, check_name
-from wsol.cam import ClassActivationMaps, class_activation_maps
+from wsol.cam import ClassActivationMaps, class_activation_maps, maps_of_classes
 from wsol.data import GroundTruth, ImageError, LocalizationDataset
 from wsol.scoremap import has_contrast, score_maps
 from wsol.weights import TrainedNetwork
@@ -34,6 +35,7 @@ class MapBatch:
     Attributes:
         indices: Positions of the images in the ground truth, ``(B,)`` int64.
         score_maps: Float ``(T, B, H, W)`` in [0, 1], of the ground-truth class.
+        predicted_maps: The same of each step's own top class, or None where only the maps above are known.
         logits: Float32 ``(T, B, C)``, or None where only maps are known.
         degenerate: ``(T, B)`` bool: the raw map was constant or held a NaN and became zeros.
         unreadable: For images that could not be read: position -> what is wrong. Their maps are zeros.
@@ -41,6 +43,7 @@ class MapBatch:
 
     indices: npt.NDArray[np.int64]
     score_maps: npt.NDArray[np.floating]
+    predicted_maps: npt.NDArray[np.floating] | None
     logits: npt.NDArray[np.float32] | None
     degenerate: npt.NDArray[np.bool_]
     unreadable: dict[int, str] = field(default_factory=dict)
@@ -162,29 +165,50 @@ class NetworkMaps:
             if unreadable and self.on_error == "stop":
                 raise ImageError(f"{next(iter(unreadable.values()))}; --on-error count counts such images as misses")
             if images is None:
-                yield self._batch(None, read, unreadable)
+                yield self._batch(None, None, read, unreadable)
                 continue
             images, labels = images.to(self.device, non_blocking=True), labels.to(self.device)
             with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                cams = class_activation_maps(model, images, labels, method=self.method, scope=self.scope)
-            yield self._batch(cams, read, unreadable)
+                of_labels, of_predictions = self._cams(model, images, labels)
+            yield self._batch(of_labels, of_predictions, read, unreadable)
 
-    def _batch(self, cams: ClassActivationMaps | None, read: list[int], unreadable: dict[int, str]) -> MapBatch:
+    def _cams(
+        self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[ClassActivationMaps, ClassActivationMaps]:
+        """Maps of the labels and of the predictions; CAM needs one forward pass for both."""
+        if self.method != "cam":
+            of_predictions = class_activation_maps(model, images, None, self.method, self.scope)
+            return class_activation_maps(model, images, labels, self.method, self.scope), of_predictions
+        with torch.inference_mode():
+            outputs = tdam.forward_steps(model, images, scope=self.scope)
+            return maps_of_classes(outputs, labels), maps_of_classes(outputs)
+
+    def _batch(
+        self,
+        of_labels: ClassActivationMaps | None,
+        of_predictions: ClassActivationMaps | None,
+        read: list[int],
+        unreadable: dict[int, str],
+    ) -> MapBatch:
         """Join what was read with zeros for what was not; the unreadable images come last."""
         steps, missing, classes = self.steps, len(unreadable), self.network.model.num_classes
-        maps = np.zeros((steps, 0, *self.map_size), np.float32)
-        logits = np.zeros((steps, 0, classes), np.float32)
-        degenerate = np.zeros((steps, 0), np.bool_)
-        if cams is not None:
-            raw = cams.maps.cpu().numpy()
-            degenerate = np.array([[not has_contrast(one) for one in of_step] for of_step in raw])
-            maps = score_maps(raw, size=self.map_size)
-            logits = cams.logits.float().cpu().numpy()
+        zero_maps = np.zeros((steps, missing, *self.map_size), np.float32)
+        zero_logits, no_flags = np.zeros((steps, missing, classes), np.float32), np.zeros((steps, missing), np.bool_)
+        indices = np.array([*read, *unreadable], dtype=np.int64)
+        if of_labels is None or of_predictions is None:
+            return MapBatch(indices, zero_maps, zero_maps, zero_logits, no_flags, unreadable)
+        raw, raw_predicted = of_labels.maps.cpu().numpy(), of_predictions.maps.cpu().numpy()
+        maps = score_maps(raw, size=self.map_size)
+        predicted = maps.copy()
+        wrong = (of_labels.class_ids != of_predictions.class_ids).cpu().numpy()
+        predicted[wrong] = score_maps(raw_predicted[wrong], size=self.map_size)
+        degenerate = np.array([[not has_contrast(one) for one in of_step] for of_step in raw])
         return MapBatch(
-            indices=np.array([*read, *unreadable], dtype=np.int64),
-            score_maps=np.concatenate([maps, np.zeros((steps, missing, *self.map_size), np.float32)], axis=1),
-            logits=np.concatenate([logits, np.zeros((steps, missing, classes), np.float32)], axis=1),
-            degenerate=np.concatenate([degenerate, np.zeros((steps, missing), np.bool_)], axis=1),
+            indices=indices,
+            score_maps=np.concatenate([maps, zero_maps], axis=1),
+            predicted_maps=np.concatenate([predicted, zero_maps], axis=1),
+            logits=np.concatenate([of_labels.logits.float().cpu().numpy(), zero_logits], axis=1),
+            degenerate=np.concatenate([degenerate, no_flags], axis=1),
             unreadable=unreadable,
         )
 
@@ -282,6 +306,7 @@ class FolderMaps:
         return MapBatch(
             indices=np.array([*read, *unreadable], dtype=np.int64),
             score_maps=np.stack([*maps, *zeros], axis=1),
+            predicted_maps=None,
             logits=None,
             degenerate=np.stack([*flags, *healthy], axis=1),
             unreadable=unreadable,

@@ -32,7 +32,8 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
             of the best box of all contours.
         class_id, confidence: Top class and its probability; -1 and NaN where only maps are known.
         in_top1, in_top5: Whether the label is among the first one and five classes.
-        box: Box at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image.
+        box: Box of the label's map at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image.
+        predicted_box: Box of the map of the row's own top class; zeros for fusions and where only maps are known.
         iou, candidates, outcome: IoU of that box, number of boxes of all contours, and kind of error.
         iou_fixed: IoU of the box at the fixed threshold.
     """
@@ -50,6 +51,7 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
             ("in_top1", np.bool_, rows),
             ("in_top5", np.bool_, rows),
             ("box", np.int32, (num_rows, 4)),
+            ("predicted_box", np.int32, (num_rows, 4)),
             ("iou", np.float32, rows),
             ("iou_fixed", np.float32, rows),
             ("candidates", np.int32, rows),

@@ -138,7 +138,7 @@ def prediction_chunks(judged: JudgedSplit) -> Iterator[pd.DataFrame]:
             if field not in ("index", "unreadable", "reached_largest", "reached_all")
         }
         known = of_steps["class_id"] >= 0
-        box = of_steps["box"]
+        box, predicted = of_steps["box"], of_steps["predicted_box"]
         yield pd.DataFrame(
             {
                 "image": ids[index],
@@ -156,6 +156,10 @@ def prediction_chunks(judged: JudgedSplit) -> Iterator[pd.DataFrame]:
                 "y1": box[:, 3],
                 "iou": of_steps["iou"],
                 "iou_fixed": of_steps["iou_fixed"],
+                "predicted_x0": predicted[:, 0],
+                "predicted_y0": predicted[:, 1],
+                "predicted_x1": predicted[:, 2],
+                "predicted_y1": predicted[:, 3],
                 "candidates": of_steps["candidates"],
                 "objects": [len(truth.boxes[i]) for i in index],
                 "degenerate_map": of_steps["degenerate"].astype(int),

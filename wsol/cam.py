@@ -47,6 +47,29 @@ def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
     return class_ids.long().expand(steps, batch)
 
 
+def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) -> ClassActivationMaps:
+    """Class activation maps from a forward pass that is done already, for example of several classes in turn.
+
+    A map is ``sum_d W[class, d] * features[d]``: the classifier's weights over the features under global
+    pooling, without bias (Zhou et al., CVPR 2016).
+
+    Args:
+        outputs: Result of `tdam.forward_steps`.
+        class_ids: Classes ``(B,)`` or, per step, ``(T, B)``; None takes each step's own top prediction.
+
+    Returns:
+        Raw maps, their classes and the logits of every step, in float32 also under autocast, without gradient.
+
+    Raises:
+        ValueError: If `class_ids` has the wrong shape or a class that does not exist.
+    """
+    classes = _class_ids(class_ids, outputs.logits)
+    with torch.no_grad(), torch.autocast(outputs.features.device.type, enabled=False):
+        weights = outputs.classifier_weight[classes].float()
+        maps = torch.einsum("tbd,tbdhw->tbhw", weights, outputs.features.float())
+    return ClassActivationMaps(maps, classes, outputs.logits.detach())
+
+
 def class_activation_maps(
     model: nn.Module,
     images: Tensor,
@@ -54,10 +77,7 @@ def class_activation_maps(
     method: str = "cam",
     scope: str = "last",
 ) -> ClassActivationMaps:
-    """Class activation maps (Zhou et al., CVPR 2016) of every computation step.
-
-    A map is ``sum_d W[class, d] * features[d]``: the classifier's weights over the features under global
-    pooling, without bias.
+    """Class activation maps of every computation step (see `maps_of_classes`), or maps of another method.
 
     Args:
         model: A network of `tdam.create_model`, or any timm classification CNN (one step).
@@ -76,10 +96,8 @@ def class_activation_maps(
     """
     check_name("map method", method, CAM_METHODS)
     with torch.no_grad():
-        steps = tdam.forward_steps(model, images, scope=scope)
-    classes = _class_ids(class_ids, steps.logits)
-    if method != "cam":
-        return ClassActivationMaps(other_maps(model, images, classes, method, scope), classes, steps.logits)
-    weights = steps.classifier_weight[classes].float()
-    maps = torch.einsum("tbd,tbdhw->tbhw", weights, steps.features.float())
-    return ClassActivationMaps(maps.detach(), classes, steps.logits)
+        outputs = tdam.forward_steps(model, images, scope=scope)
+    if method == "cam":
+        return maps_of_classes(outputs, class_ids)
+    classes = _class_ids(class_ids, outputs.logits)
+    return ClassActivationMaps(other_maps(model, images, classes, method, scope), classes, outputs.logits)

@@ -46,6 +46,7 @@ class ArraySource:
             yield MapBatch(
                 indices=np.array(chunk, dtype=np.int64),
                 score_maps=maps,
+                predicted_maps=None,
                 logits=None if self.logits is None else self.logits[:, chunk],
                 degenerate=np.zeros((self.steps, len(chunk)), np.bool_),
                 unreadable=faults,
