@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eval.attention_shift import AttentionShift
 from eval.fusion import fuse_steps, softmax
 from eval.maps import MapBatch, MapSource
 from eval.metrics import PixelAveragePrecision, label_ranks
@@ -67,6 +68,7 @@ class SplitPass:
         rows: Names of the rows, see `row_names`.
         mask_of: Gives the mask of an image at a size ``(H, W)``, or None; None where the split has no masks.
         pixel_metrics: PxAP of every row, updated by `judge`; empty where the split has no masks.
+        attention_shift: Figures of how maps move from step to step, updated by `judge`; None where not asked for.
     """
 
     ground_truth: GroundTruth
@@ -75,6 +77,7 @@ class SplitPass:
     rows: tuple[str, ...]
     mask_of: MaskOf | None
     pixel_metrics: dict[str, PixelAveragePrecision]
+    attention_shift: AttentionShift | None = None
 
     def judge(self, batch: MapBatch) -> Records:
         """Judge one batch.
@@ -99,6 +102,8 @@ class SplitPass:
             self._classify(records, number, scores, labels)
             self._count_pixels(name, maps, records)
         self._box_predictions(records, batch)
+        if self.attention_shift is not None:
+            self.attention_shift.update_batch(batch, self.ground_truth, self.protocol, self.mask_of)
         return records
 
     @property
@@ -204,6 +209,16 @@ class SplitPass:
 def new_pixel_metrics(rows: Sequence[str], has_masks: bool) -> dict[str, PixelAveragePrecision]:
     """A fresh PxAP for every row, or none where the split has no masks."""
     return {name: PixelAveragePrecision() for name in rows} if has_masks else {}
+
+
+def new_attention_shift(
+    rows: Sequence[str], thresholds: Thresholds, ground_truth: GroundTruth
+) -> AttentionShift | None:
+    """A fresh counter of attention-shift figures, or None where there is one step or no box to compare with."""
+    steps = [name for name in rows if name.isdigit()]
+    if len(steps) == 1 or not any(len(boxes) for boxes in ground_truth.boxes):
+        return None
+    return AttentionShift(len(steps), [thresholds.headline(name) for name in steps])
 
 
 def rows_of(source: MapSource) -> tuple[str, ...]:

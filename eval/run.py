@@ -69,6 +69,7 @@ class EvaluationOptions:
         threshold: The fixed score-map threshold; default: the protocol's.
         val: Choose a threshold on the validation split where it exists.
         val_results: Take the thresholds chosen on val from this earlier results.json.
+        attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
         method: Map method: cam, grad-cam, layer-cam, …
         scope: Stages that take a step's count: last or all.
         decode: exact (as PIL) or fast (torchvision).
@@ -94,6 +95,7 @@ class EvaluationOptions:
     threshold: float | None = None
     val: bool = True
     val_results: Path | None = None
+    attention_shift: bool = True
     method: str = "cam"
     scope: str = "last"
     decode: Literal["exact", "fast"] = "exact"
@@ -180,6 +182,7 @@ class _Evaluation:
             thresholds,
             folder / PARTIAL / self.options.split,
             mask_of=_masks(dataset),
+            with_attention_shift=self.options.attention_shift,
             process=self.process,
             resume=self.options.resume,
             facts=self._facts(thresholds),
@@ -327,6 +330,7 @@ class _Evaluation:
                 "chosen_on": chosen_on,
                 "headline": "fixed" if thresholds.val is None else "val",
             },
+            "attention_shift": judged.attention_shift,
             "network": self._network_facts(),
             "data": {
                 "split": truth.split,

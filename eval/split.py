@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchmetrics import Metric
+
 from eval.distributed import Process
-from eval.evaluate import MaskOf, SplitPass, Thresholds, new_pixel_metrics, rows_of
+from eval.evaluate import MaskOf, SplitPass, Thresholds, new_attention_shift, new_pixel_metrics, rows_of
 from eval.figures import Curves, count_curves
 from eval.maps import MapBatch, MapSource
 from eval.protocols import Protocol
@@ -30,6 +32,7 @@ class JudgedSplit:
         rows: Names of what was judged, see `eval.evaluate.row_names`.
         curves: Curves of every row, and of ``any`` with several steps; empty where no image has a box.
         pxap: PxAP of every row in percent; empty where no image has a mask.
+        attention_shift: How maps move from step to step, see `eval.attention_shift`; None where not asked for.
         record_files: Records of every process.
         unreadable: Images that could not be read: name -> what is wrong.
     """
@@ -38,6 +41,7 @@ class JudgedSplit:
     rows: tuple[str, ...]
     curves: dict[str, Curves]
     pxap: dict[str, float]
+    attention_shift: dict[str, Any] | None
     record_files: list[Path]
     unreadable: dict[str, str]
 
@@ -54,6 +58,7 @@ def judge_split(
     folder: Path,
     *,
     mask_of: MaskOf | None = None,
+    with_attention_shift: bool = False,
     process: Process | None = None,
     resume: bool = False,
     facts: Mapping[str, Any] | None = None,
@@ -69,6 +74,7 @@ def judge_split(
         thresholds: Thresholds known beforehand.
         folder: Folder for records and state, shared by all processes.
         mask_of: Gives an image's mask at a size; None where the split has none.
+        with_attention_shift: Also measure how maps move from step to step.
         process: This process among all.
         resume: Continue a killed run from its last saved state.
         facts: What identifies the run; a state with other facts is refused.
@@ -83,12 +89,16 @@ def judge_split(
     share = process.share(len(ground_truth))
     rows = rows_of(source)
     pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
-    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics)
+    shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
+    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, shift)
+    counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in pixel_metrics.items()}
+    if shift is not None:
+        counters["attention shift"] = shift
     state = folder / f"state-{process.rank}.safetensors"
     known = {**(facts or {}), "processes": process.count, "images": len(ground_truth)}
     # A run killed before its first save left nothing to continue and simply starts.
     resume = resume and state.is_file()
-    done = load_state(state, pixel_metrics, known) if resume else 0
+    done = load_state(state, counters, known) if resume else 0
     records = RecordFile(record_path(folder, process.rank), len(share), len(rows), resume)
     unreadable: dict[str, str] = {}
     last_save = time.monotonic()
@@ -101,12 +111,12 @@ def judge_split(
             watch(batch)
         if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
             records.flush()
-            save_state(state, done, pixel_metrics, known)
+            save_state(state, done, counters, known)
             last_save = time.monotonic()
         if progress is not None:
             progress(done)
     records.flush()
-    save_state(state, done, pixel_metrics, known)
+    save_state(state, done, counters, known)
     process.wait()
     record_files = [record_path(folder, rank) for rank in range(process.count)]
     has_boxes = any(len(boxes) for boxes in ground_truth.boxes)
@@ -115,6 +125,7 @@ def judge_split(
         rows=rows,
         curves=count_curves(read_records(record_files), rows, protocol, ground_truth.labels) if has_boxes else {},
         pxap={name: metric.compute() for name, metric in pixel_metrics.items()},
+        attention_shift=None if shift is None else shift.compute(),
         record_files=record_files,
         unreadable=_unreadable(record_files, ground_truth, process.gather(unreadable)),
     )
