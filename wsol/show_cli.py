@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
-from tdam.errors import UserError
+from tdam.errors import UsageError, UserError
 from wsol import draw
 from wsol.data.errors import ImageError
 from wsol.images import find_images, open_image
@@ -23,12 +23,6 @@ from wsol.localizer import Localization, Localizer
 
 DEFAULT_FOLDER = Path("wsol-show")
 MOST_IN_ONE_FIGURE = 40
-
-
-class UsageError(UserError):
-    """Options that contradict each other or are out of range."""
-
-    exit_code = 2
 
 
 @dataclass

@@ -4,8 +4,17 @@ figure = wsol.draw.step_figure(localizer("bird.jpg")[0])
 wsol.draw.save(figure, "bird.pdf")
 """
 
-from wsol.draw.figures import difference_figure, grid_figure, step_figure
+from wsol.draw.figures import difference_figure, grid_figure, short_label, step_figure
 from wsol.draw.overlay import difference_overlay, overlay
 from wsol.draw.style import SUFFIXES, save
 
-__all__ = ["SUFFIXES", "difference_figure", "difference_overlay", "grid_figure", "overlay", "save", "step_figure"]
+__all__ = [
+    "SUFFIXES",
+    "difference_figure",
+    "difference_overlay",
+    "grid_figure",
+    "overlay",
+    "save",
+    "short_label",
+    "step_figure",
+]
