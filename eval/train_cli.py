@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import timm
-import torch
 import tyro
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Subset
@@ -20,12 +19,13 @@ from wsol.data import load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.methods import Method
 from wsol.scoremap import score_maps
-from wsol.training import Trainer, TrainingConfig, list_recipes, load_recipe
+from wsol.training import Trainer, TrainingConfig, default_recipe, list_recipes, load_recipe
 
 DESCRIPTION = """Train a network for localization from image labels alone.
 
 Writes best.safetensors, last.safetensors, state.pt and log.csv into runs/<dataset>/<model>.
-With --recipe NAME published settings (options beside it win); with --resume an interrupted run continues."""
+With --recipe NAME published settings (options beside it win), by default the recipe named as the dataset;
+with --resume an interrupted run continues."""
 FIGURES = ("top1_cls", "top5_cls", "gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2")
 
 
@@ -80,23 +80,31 @@ class Validation:
 def parse(arguments: Sequence[str]) -> tuple[TrainingConfig, bool]:
     """Settings from the command line over those of a recipe, and whether to resume.
 
+    Without ``--recipe`` the recipe that bears the dataset's name is used, if there is one; ``none`` uses none.
+
     Raises:
         UserError: If the recipe or a setting is not valid.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--recipe")
     first.add_argument("--resume", action="store_true")
-    before, remaining = first.parse_known_args(arguments)
-    recipe = load_recipe(before.recipe) if before.recipe else {}
+    first.add_argument("--dataset")
+    known, remaining = first.parse_known_args(arguments)
+    recipe = known.recipe or default_recipe(known.dataset or "") or "none"
+    settings = {} if recipe == "none" else load_recipe(recipe)
+    dataset = {"dataset": known.dataset} if known.dataset else {}
     config = tyro.cli(
         TrainingConfig,
         args=remaining,
-        default=TrainingConfig.from_dict({"model": tyro.MISSING, "dataset": tyro.MISSING, **recipe}),
+        default=TrainingConfig.from_dict({"model": tyro.MISSING, "dataset": tyro.MISSING, **settings, **dataset}),
         prog="wsol-train",
-        description=f"{DESCRIPTION}\n\nRecipes: {', '.join(list_recipes())}; or the path of a YAML file.",
+        description=f"{DESCRIPTION}\n\nRecipes: {', '.join(list_recipes())}; the path of a YAML file; none.",
     )
+    config.check()
     check_name("figure to select by", config.select_by, FIGURES)
-    return config, before.resume
+    if known.recipe is None and recipe != "none":
+        print(f"recipe {recipe}; --recipe none starts from plain defaults")
+    return config, known.resume
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""A training set of a few small random images, and settings that train on it in a second."""
+"""A training set of up to 25 small random images, and settings that train on it in a second."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ class TinyImages:
             boxes=tuple(np.array([[10, 10, 60, 60]]) for _ in range(images)),
             class_names=tuple(f"class {index}" for index in range(classes)),
         )
+        # Each of its own brightness, so that a test can tell which image it sees.
         self.pictures = [
-            Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in sizes
+            Image.fromarray(random.integers(5 * index, 128 + 5 * index, (height, width, 3), dtype=np.uint8))
+            for index, (width, height) in enumerate(sizes)
         ]
         self.transform: Any = None
 

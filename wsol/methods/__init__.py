@@ -14,9 +14,7 @@ from wsol.methods.base import Method, MethodOutput
 METHODS: dict[str, type[Method]] = {"cam": Method}
 
 
-def create_method(
-    name: str, network: nn.Module, label_smoothing: float = 0.0, **hyper_parameters: Any
-) -> Method:
+def create_method(name: str, network: nn.Module, label_smoothing: float = 0.0, **hyper_parameters: Any) -> Method:
     """Training method by name around a network.
 
     Raises:

@@ -2,6 +2,6 @@
 
 from wsol.training.config import TrainingConfig
 from wsol.training.engine import Trainer
-from wsol.training.recipes import list_recipes, load_recipe
+from wsol.training.recipes import default_recipe, list_recipes, load_recipe
 
-__all__ = ["Trainer", "TrainingConfig", "list_recipes", "load_recipe"]
+__all__ = ["Trainer", "TrainingConfig", "default_recipe", "list_recipes", "load_recipe"]

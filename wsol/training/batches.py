@@ -85,6 +85,7 @@ class TrainingBatches:
         self.labels = labels
         self.config = config
         self.device = device
+        self.rank = rank
         self.share = config.batch_size // world_size
         self.start = rank * self.share
         self._workers = min(config.workers, os.cpu_count() or 1)
@@ -120,6 +121,8 @@ class TrainingBatches:
                 generator = generator_at(config.seed, Stream.AUGMENTATION, epoch, step)
                 choices = self.augment.draw(config.batch_size, generator).share(self.start, self.start + self.share)
                 images = images.to(self.device, non_blocking=True)
+                # Random erasing draws from the global generators.
+                seed_at(config.seed, Stream.ERASING, epoch, step, self.rank)
                 yield self.augment(images, choices), self.labels[indices].to(self.device, non_blocking=True)
 
     def _uint8_batches(self, epoch: int, chosen: list[Tensor]) -> Iterator[Tensor]:

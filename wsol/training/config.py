@@ -53,11 +53,7 @@ Options = Annotated[
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of one run. The defaults are plain supervised training; recipes name published settings.
-
-    Raises:
-        UserError: If a value is impossible.
-    """
+    """Settings of one run. The defaults are plain supervised training; recipes name published settings."""
 
     model: str
     """Registered name of the network: one of TDAM's or any timm classification CNN."""
@@ -170,7 +166,12 @@ class TrainingConfig:
     tensorboard: bool = True
     """Write TensorBoard events where tensorboard is installed."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check every value that can be checked without network and data.
+
+        Raises:
+            UserError: If a value is impossible.
+        """
         check_name("method", self.method, METHODS)
         check_name("schedule", self.schedule, SCHEDULES)
         check_name("crop", self.crop, CROPS)

@@ -56,6 +56,7 @@ class Trainer:
         validate: Validate | None = None,
         dataset: LocalizationDataset | None = None,
     ) -> None:
+        config.check()
         self.config = config
         self.validate = validate
         self.folder = Path(config.output or Path("runs") / config.dataset / config.model)
@@ -69,7 +70,8 @@ class Trainer:
         network = create_network(config, num_classes=len(truth.class_names))
         self.preprocessing = timm.data.resolve_model_data_config(network)
         self.method = create_method(config.method, network, config.label_smoothing, **config.method_args).to(
-            self.device, memory_format=torch.channels_last)
+            self.device, memory_format=torch.channels_last
+        )
         freeze_modules(network, config.freeze)
 
         self.dataset.transform = image_transform(config, self.preprocessing)

@@ -20,7 +20,8 @@ class Stream(IntEnum):
     ORDER = 1
     IMAGE = 2
     AUGMENTATION = 3
-    STEP = 4
+    ERASING = 4
+    STEP = 5
 
 
 def derive_seed(seed: int, stream: Stream, *position: int) -> int:

@@ -20,6 +20,11 @@ def list_recipes() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def default_recipe(dataset: str) -> str | None:
+    """The recipe used where the user names none: the one that bears the dataset's name, if there is one."""
+    return dataset if dataset in list_recipes() else None
+
+
 def load_recipe(name: str) -> dict[str, Any]:
     """Settings of a recipe.
 
