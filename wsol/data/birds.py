@@ -188,9 +188,9 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
-def _ellipse(x: float, y: float, a: float, b: float, turn: float = 0.0, n: int = 28) -> Points:
+def _ellipse(centre: Points, a: float, b: float, turn: float = 0.0, n: int = 28) -> Points:
     angle = np.arange(n) * (2 * math.pi / n)
-    return np.stack([a * np.cos(angle), b * np.sin(angle)], axis=1) @ _rotation(turn).T + (x, y)
+    return np.stack([a * np.cos(angle), b * np.sin(angle)], axis=1) @ _rotation(turn).T + centre
 
 
 def _rotation(turn: float) -> np.ndarray:
@@ -242,17 +242,17 @@ def _bird(generator: Generator) -> Bird:
         ),
         "far_leg": _stroke(np.array([-0.08, b * 0.7]), far_foot, 0.075),
         "near_leg": _stroke(np.array([0.2, b * 0.7]), near_foot, 0.075),
-        "body": _ellipse(0, 0, a, b, -0.12),
+        "body": _ellipse(np.zeros(2), a, b, -0.12),
         "neck": np.array(
             [_at(head, -r * 0.9, r * 0.3), (a * 0.25, -b * 0.75), (a * 0.9, b * 0.15), _at(head, r * 0.85, r * 0.4)]
         ),
-        "belly": _ellipse(a * 0.18, b * 0.42, a * 0.72, b * 0.62, -0.12),
-        "head": _ellipse(*head, r * 1.06, r),
-        "wing": _wing(-a * 0.2, -b * 0.05, a * 0.74, b * 0.52, wing_turn),
+        "belly": _ellipse(np.array([a * 0.18, b * 0.42]), a * 0.72, b * 0.62, -0.12),
+        "head": _ellipse(head, r * 1.06, r),
+        "wing": _wing(np.array([-a * 0.2, -b * 0.05]), a * 0.74, b * 0.52, wing_turn),
         "bar": np.array([(bar - 0.1, -b), (bar + 0.1, -b), (bar + 0.02, b), (bar - 0.18, b)]),
         "beak": np.array([_at(head, r * 0.85, -0.1), _at(head, r + beak, 0.04), _at(head, r * 0.85, 0.14)]),
-        "crown": _ellipse(*_at(head, -r * 0.12, -r * 0.45), r * 0.98, r * 0.6, -0.12),
-        "eye": _ellipse(*_at(head, r * 0.34, r * 0.02), 0.075, 0.075, n=12),
+        "crown": _ellipse(_at(head, -r * 0.12, -r * 0.45), r * 0.98, r * 0.6, -0.12),
+        "eye": _ellipse(_at(head, r * 0.34, r * 0.02), 0.075, 0.075, n=12),
     }  # fmt: skip
     matrix = np.diag([generator.choice([-1.0, 1.0]), 1.0]) @ _rotation(-between(-0.35, 0.45))
     return Bird(parts, (far_foot + near_foot) / 2).transformed(matrix, np.zeros(2))
@@ -263,12 +263,12 @@ def _at(origin: Points, dx: float, dy: float) -> Points:
     return origin + np.array([dx, dy])
 
 
-def _wing(x: float, y: float, a: float, b: float, turn: float) -> Points:
+def _wing(shoulder: Points, a: float, b: float, turn: float) -> Points:
     """A drop: round at the shoulder, pointed towards the tail."""
     angle = np.arange(28) * (2 * math.pi / 28)
     pinch = np.where(np.cos(angle) < 0, np.abs(np.sin(angle)) ** 0.6, 1.0)
     drop = np.stack([a * np.cos(angle) * np.where(np.cos(angle) < 0, 1.15, 1.0), b * np.sin(angle) * pinch], axis=1)
-    return drop @ _rotation(-turn).T + (x, y)
+    return drop @ _rotation(-turn).T + shoulder
 
 
 def _place(generator: Generator, birds: list[Bird], size: int) -> list[Bird]:
@@ -374,15 +374,15 @@ def _small_thing(generator: Generator, layer: Layer, at: Points, radius: float, 
     turn = generator.uniform(0, 2 * math.pi)
     kind = generator.integers(4)
     if kind == 0:
-        layer.paint(_ellipse(*at, radius, radius), colour)
-        layer.paint(_ellipse(*(at - radius * 0.35), radius * 0.3, radius * 0.3, n=10), colour * 0.5 + 125)
+        layer.paint(_ellipse(at, radius, radius), colour)
+        layer.paint(_ellipse(at - radius * 0.35, radius * 0.3, radius * 0.3, n=10), colour * 0.5 + 125)
     elif kind == 1:
-        layer.paint(_ellipse(*at, radius * 1.5, radius * generator.uniform(0.4, 0.8), turn), colour)
+        layer.paint(_ellipse(at, radius * 1.5, radius * generator.uniform(0.4, 0.8), turn), colour)
     elif kind == 2:
         for petal in range(5):
             out = _rotation(turn + petal * 2 * math.pi / 5)[:, 0] * radius * 0.8
-            layer.paint(_ellipse(*(at + out), radius * 0.6, radius * 0.4, turn + petal * 2 * math.pi / 5), colour)
-        layer.paint(_ellipse(*at, radius * 0.35, radius * 0.35, n=12), colour * 0.4 + 20)
+            layer.paint(_ellipse(at + out, radius * 0.6, radius * 0.4, turn + petal * 2 * math.pi / 5), colour)
+        layer.paint(_ellipse(at, radius * 0.35, radius * 0.35, n=12), colour * 0.4 + 20)
     else:
         along = _rotation(turn)[:, 0] * radius * generator.uniform(1.2, 2.5)
         layer.paint(_stroke(at - along, at + along, radius * generator.uniform(0.5, 0.9)), colour)

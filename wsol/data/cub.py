@@ -28,7 +28,7 @@ import numpy as np
 
 from wsol.data import wsolevaluation
 from wsol.data.errors import DatasetError
-from wsol.data.images import Folder, image_size
+from wsol.data.images import Folder, image_sizes
 from wsol.data.lists import GroundTruth, MaskFiles
 from wsol.data.loaded import Loaded
 from wsol.data.tables import integer_column, integer_columns, read_boxes, read_table
@@ -89,21 +89,32 @@ def load_cub(root: Path, split: str) -> Loaded | None:
     """
     listed = wsolevaluation.read_wsolevaluation(root, "cub", split)
     if listed is not None:
-        return listed
+        return wsolevaluation.named_by_folder(listed)
     tree_root = next((r for r in (root / "CUB_200_2011", root) if is_cub_tree(r)), None)
     if tree_root is None:
         return None
     cubv2 = read_cubv2(root)
     if split == "val" and cubv2 is not None:
         return cubv2
-    tree, note = read_cub_tree(tree_root), ""
-    if cubv2 is None and not (tree_root / VALIDATION).exists():
+    return load_cub_folder(tree_root, split, has_cubv2=cubv2 is not None, dataset="cub")
+
+
+def load_cub_folder(root: Path, split: str, has_cubv2: bool = False, dataset: str | None = None) -> Loaded:
+    """Read the tree at `root`; its val split is held out of train unless `has_cubv2`.
+
+    Args:
+        root: Folder that holds ``images.txt``.
+        split: "train", "val" or "test".
+        has_cubv2: Whether another collection serves as val split.
+        dataset: Name of the dataset; default: the folder's.
+    """
+    tree, note = read_cub_tree(root), ""
+    if not has_cubv2 and not (root / VALIDATION).exists():
         tree = replace(tree, is_validation=hold_out(tree))
-        note = (
-            f"CUBV2 is absent: {tree.is_validation.sum()} of {tree.is_train.sum()} train images "
-            "are held out as the val split"
-        )
-    return load_cub_tree(tree, split, note=note if split != "test" else "")
+        if split != "test":
+            held, train = tree.is_validation.sum(), tree.is_train.sum()
+            note = f"CUBV2 is absent: {held} of {train} train images are held out as the val split"
+    return load_cub_tree(tree, split, dataset or root.resolve().name, note)
 
 
 def load_cub_tree(tree: CubTree, split: str, dataset: str = "cub", note: str = "") -> Loaded:
@@ -127,7 +138,7 @@ def read_cubv2(root: Path) -> Loaded | None:
             f"{images} has no ground truth: put metadata/CUB/val of github.com/clovaai/wsolevaluation "
             f"into {lists}, or run 'wsol-data prepare cub --root {root} --download'"
         )
-    return Loaded(GroundTruth.from_lists(lists, "cub", "val"), Folder(images))
+    return wsolevaluation.named_by_folder(Loaded(GroundTruth.from_lists(lists, "cub", "val"), Folder(images)))
 
 
 def is_cub_tree(root: Path) -> bool:
@@ -191,7 +202,6 @@ def cub_ground_truth(tree: CubTree, split: str, dataset: str = "cub") -> GroundT
 
     Raises:
         DatasetError: If the split is empty.
-        ImageError: If sizes are not listed and an image cannot be opened.
     """
     rows = tree.rows(split)
     if not len(rows):
@@ -219,7 +229,7 @@ def integer_boxes(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 
     Args:
         boxes: (K, 4) float, ``x y width height``.
-        width: W of the image.
+        width: W of the image; 0 if unknown, then nothing is cut.
         height: H of the image.
 
     Returns:
@@ -229,8 +239,10 @@ def integer_boxes(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     [[60, 27, 385, 331]]
     """
     x, y, w, h = boxes.T
-    corners = np.stack([x, y, np.minimum(x + w, width - 1), np.minimum(y + h, height - 1)], axis=1)
-    return corners.astype(np.int64)
+    corners = np.stack([x, y, x + w, y + h], axis=1).astype(np.int64)
+    if width > 0 and height > 0:
+        corners[:, 2:] = np.minimum(corners[:, 2:], (width - 1, height - 1))
+    return corners
 
 
 def _sizes(tree: CubTree, rows: np.ndarray) -> np.ndarray:
@@ -238,9 +250,7 @@ def _sizes(tree: CubTree, rows: np.ndarray) -> np.ndarray:
     if (tree.root / SIZES).exists():
         row_of = {number: row for row, number in enumerate(tree.numbers)}
         return integer_columns(tree.root / SIZES, row_of, columns=2)[rows]
-    images = Folder(tree.root / "images")
-    paths = [tree.paths[row] for row in rows]
-    return np.array([image_size(images.read(path), images.where(path)) for path in paths], dtype=np.int64)
+    return image_sizes(Folder(tree.root / "images"), [tree.paths[row] for row in rows])
 
 
 def _masks(root: Path, paths: tuple[str, ...]) -> tuple[MaskFiles, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
         ground_truth: GroundTruth,
         images: ImageStore,
         transform: Callable[[Any], torch.Tensor] | None = None,
-        decode: Literal["exact", "fast"] = "exact",
+        decode: str = "exact",
         masks: ImageStore | None = None,
     ) -> None:
         self.ground_truth = ground_truth

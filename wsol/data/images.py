@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +57,33 @@ class Folder:
         return (self.root / path).is_file()
 
 
+class Renamed:
+    """A store whose images are asked for by other names than it has.
+
+    Args:
+        store: The store with the images.
+        names: Name in `store` of each name that is asked for.
+    """
+
+    def __init__(self, store: ImageStore, names: Mapping[str, str]) -> None:
+        self.store = store
+        self.names = names
+
+    def read(self, path: str) -> bytes:
+        """Encoded bytes of the image called `path` here."""
+        if path not in self.names:
+            raise ImageError(f"{path}: not among the images of {self.store.where('')}")
+        return self.store.read(self.names[path])
+
+    def where(self, path: str) -> str:
+        """Its full name in the store."""
+        return self.store.where(self.names.get(path, path))
+
+    def exists(self, path: str) -> bool:
+        """Whether the store holds it."""
+        return path in self.names and self.store.exists(self.names[path])
+
+
 def decode_exact(data: bytes, name: str) -> Image.Image:
     """Decode to a PIL image in RGB, as wsolevaluation sees it (orientation tags are not applied).
 
@@ -97,6 +126,19 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
         ImageError: If the bytes are no image; the message carries `name`.
     """
     return _open(data, name).size
+
+
+def image_sizes(store: ImageStore, paths: Sequence[str]) -> np.ndarray:
+    """(N, 2) int64 width and height of images, from their headers; zeros where an image cannot be read."""
+
+    def size(path: str) -> tuple[int, int]:
+        try:
+            return image_size(store.read(path), store.where(path))
+        except ImageError:
+            return 0, 0
+
+    with ThreadPoolExecutor() as pool:
+        return np.array(list(pool.map(size, paths)), dtype=np.int64).reshape(-1, 2)
 
 
 def _open(data: bytes, name: str) -> Image.Image:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from wsol.data import cub
 from wsol.data.birds import CROWN_COLOURS, WING_BARS, draw_scene
+from wsol.data.cache import cache_root
 from wsol.data.errors import DatasetError
 from wsol.data.loaded import Loaded
 from wsol.data.tables import write_table
@@ -46,11 +47,6 @@ class Rendered:
     boxes: list[tuple[int, int, int, int]]
     jpeg: bytes
     mask_png: bytes
-
-
-def cache_root() -> Path:
-    """``$WSOL_CACHE``, or ``~/.cache/wsol``."""
-    return Path(os.environ.get("WSOL_CACHE") or Path.home() / ".cache" / "wsol")
 
 
 def minibirds_tree(size: int = SIZE, seed: int = 0) -> Path:

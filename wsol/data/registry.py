@@ -7,16 +7,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from tdam.errors import check_name
-from wsol.data.cub import load_cub
+from wsol.data.cub import is_cub_tree, load_cub, load_cub_folder
+from wsol.data.custom import load_custom
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError
+from wsol.data.imagenet import load_imagenet
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds import load_minibirds
+from wsol.data.openimages import load_openimages
 
 SPLITS = ("train", "val", "test")
 
@@ -38,14 +41,24 @@ class Source:
 
 SOURCES: dict[str, Source] = {
     "cub": Source(
-        title="CUB-200-2011: 200 birds, boxes and masks",
-        where="https://data.caltech.edu/records/65de6-vp158 (CUB_200_2011.tgz, 1.1 GB)",
+        title="CUB-200-2011 and CUBV2: 200 birds, boxes, masks",
+        where="https://data.caltech.edu/records/65de6-vp158 (CUB_200_2011.tgz, 1.2 GB)",
         load=load_cub,
     ),
+    "imagenet": Source(
+        title="ILSVRC2012 and ImageNetV2: 1000 classes, boxes",
+        where="https://image-net.org/download (ILSVRC2012_img_val.tar, 6.7 GB, ILSVRC2012_bbox_val_v3.tgz)",
+        load=load_imagenet,
+    ),
     "minibirds": Source(
-        title="drawn birds, 12 classes, boxes and masks; made on this machine",
-        where="rendered at first use",
+        title="drawn birds: 12 classes, boxes, masks",
+        where="this machine, at first use",
         load=lambda root, split: load_minibirds(split),
+    ),
+    "openimages": Source(
+        title="OpenImages30k: 100 classes, masks with ignored regions",
+        where="https://github.com/clovaai/wsolevaluation#openimages30k (images and masks, two zip files)",
+        load=load_openimages,
     ),
 }
 
@@ -55,15 +68,16 @@ def load_dataset(
     split: str = "test",
     root: str | Path | None = None,
     transform: Callable[[Any], torch.Tensor] | None = None,
-    decode: Literal["exact", "fast"] = "exact",
+    decode: str = "exact",
 ) -> LocalizationDataset:
     """Open a split of a dataset.
 
     Args:
-        name: A name of `list_datasets`.
+        name: A name of `list_datasets`; or the path of a ``dataset.yaml``, of a folder of one's own images
+            (see `wsol.data.custom`) or of a tree in CUB-200-2011's layout.
         split: "train", "val" or "test".
         root: Folder below which the datasets lie; default: ``$WSOL_DATA``, else ``data``.
-            minibirds needs none.
+            minibirds and paths need none.
         transform: See `LocalizationDataset`.
         decode: See `LocalizationDataset`.
 
@@ -71,7 +85,19 @@ def load_dataset(
         UnknownNameError: If there is no such dataset, split or decoder; the valid ones are listed.
         DatasetError: If the data is missing or malformed; the message says how to get it.
     """
+    loaded = load(name, split, root)
+    if loaded.note:
+        print(f"{loaded.ground_truth.dataset} {split}: {loaded.note}", file=sys.stderr)
+    return LocalizationDataset(loaded.ground_truth, loaded.images, transform, decode, loaded.masks)
+
+
+def load(name: str | Path, split: str, root: str | Path | None = None) -> Loaded:
+    """Ground truth and stores of a split; arguments and errors are those of `load_dataset`."""
     check_name("split", split, SPLITS)
+    path = Path(name)
+    if str(name) not in SOURCES and path.exists():
+        in_cub_layout = path.is_dir() and is_cub_tree(path)
+        return load_cub_folder(path, split) if in_cub_layout else load_custom(path, split)
     source = SOURCES[check_name("dataset", str(name), SOURCES)]
     root = data_root(root)
     loaded = source.load(root, split)
@@ -81,9 +107,7 @@ def load_dataset(
             f"'wsol-data prepare {name} --root {root} --archive FILE', or name another folder "
             "with --data-root or WSOL_DATA"
         )
-    if loaded.note:
-        print(f"{name} {split}: {loaded.note}", file=sys.stderr)
-    return LocalizationDataset(loaded.ground_truth, loaded.images, transform, decode, loaded.masks)
+    return loaded
 
 
 def list_datasets() -> list[str]:

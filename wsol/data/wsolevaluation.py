@@ -11,6 +11,7 @@ with the folders CUB, ILSVRC and OpenImages. The images may also lie directly in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsol.data.errors import DatasetError
@@ -62,3 +63,12 @@ def read_wsolevaluation(
         if (folder / first).is_file():
             return Loaded(ground_truth, Folder(folder))
     return None
+
+
+def named_by_folder(loaded: Loaded) -> Loaded:
+    """The same with classes named by the folder their images lie in."""
+    truth = loaded.ground_truth
+    names = list(truth.class_names)
+    for image_id, label in zip(truth.image_ids, truth.labels.tolist(), strict=True):
+        names[label] = Path(image_id).parent.name
+    return replace(loaded, ground_truth=replace(truth, class_names=tuple(names)))

@@ -1,0 +1,135 @@
+"""The command `wsol-data`: list, prepare, check and export datasets."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from tdam.errors import UserError
+from wsol.data.doctor import Finding, check_dataset
+from wsol.data.errors import DatasetError
+from wsol.data.prepare import prepare as prepare_dataset
+from wsol.data.registry import SOURCES, data_root, load
+
+TABLE_WIDTH = 140  # where the output is no terminal whose width could be asked
+app = tyro.extras.SubcommandApp()
+Name = Annotated[str, tyro.conf.Positional]
+SplitName = Literal["train", "val", "test"]
+ALL_SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+class FaultsFoundError(UserError):
+    """The doctor found errors; they have been printed."""
+
+
+@app.command(name="list")
+def list_(root: Path | None = None) -> None:
+    """Show the datasets, and the number of images of each split that is there.
+
+    Args:
+        root: Folder below which datasets lie; default: $WSOL_DATA, else data.
+    """
+    table = Table("dataset", *ALL_SPLITS, "what", "from")
+    for name, source in SOURCES.items():
+        counts = [_count(name, split, root) for split in ALL_SPLITS]
+        table.add_row(name, *counts, source.title, source.where)
+    _console().print(table)
+
+
+@app.command
+def prepare(
+    name: Name,
+    root: Path | None = None,
+    archive: tuple[Path, ...] = (),
+    download: bool = False,
+    packed: bool = False,
+) -> None:
+    """Unpack archives, or download them, and make a dataset ready.
+
+    Args:
+        name: cub, imagenet, openimages or minibirds.
+        root: Folder that everything goes into; default: $WSOL_DATA, else data.
+        archive: Archives as published, in any order and under any name.
+        download: Fetch what is missing and has an official address.
+        packed: Read ILSVRC2012_img_val.tar where it lies, without unpacking it.
+    """
+    prepare_dataset(name, data_root(root), archive, download, packed)
+
+
+@app.command
+def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = ALL_SPLITS) -> None:
+    """Look for faults in lists, images and masks; exit code 1 if there are errors.
+
+    Args:
+        name: A dataset, or the path of one's own.
+        root: Folder below which datasets lie; default: $WSOL_DATA, else data.
+        split: Splits to check.
+    """
+    findings = list(check_dataset(name, root, split, _progress))
+    if findings:
+        _console().print(_findings_table(findings))
+    counts = Counter(finding.severity for finding in findings)
+    summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
+    if counts["error"]:
+        raise FaultsFoundError(f"{name}: {summary}")
+    print(f"{name}: {summary}")
+
+
+@app.command
+def export(name: Name, output: Path, root: Path | None = None, split: tuple[SplitName, ...] = ALL_SPLITS) -> None:
+    """Write the lists of a dataset as wsolevaluation reads them, one folder per split.
+
+    Args:
+        name: A dataset, or the path of one's own.
+        output: Folder that gets train/, val/ and test/.
+        root: Folder below which datasets lie; default: $WSOL_DATA, else data.
+        split: Splits to write.
+    """
+    for each in split:
+        truth = load(name, each, root).ground_truth
+        truth.write_lists(output / each)
+        print(f"{output / each}: {len(truth)} images")
+
+
+def _count(name: str, split: str, root: Path | None) -> str:
+    if name == "minibirds":
+        return "yes"  # counting would render it
+    try:
+        return f"{len(load(name, split, root).ground_truth)}"
+    except DatasetError:
+        return "-"
+
+
+def _findings_table(findings: Sequence[Finding]) -> Table:
+    table = Table("severity", "split", "fault", "where", "what")
+    for finding in findings:
+        table.add_row(finding.severity, finding.split, finding.kind, finding.subject, finding.detail)
+    return table
+
+
+def _progress(items: Iterable[int], total: int, title: str) -> Iterable[int]:
+    return track(items, title, total, console=Console(stderr=True), transient=True)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure or faults found."""
+    try:
+        app.cli(prog="wsol-data", description=__doc__, args=arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("error: stopped by the user; run the command again to go on", file=sys.stderr)
+        sys.exit(130)

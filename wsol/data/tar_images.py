@@ -1,0 +1,95 @@
+"""Images read straight from an uncompressed tar, without unpacking it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+import threading
+from pathlib import Path
+
+from wsol.data.cache import cache_root
+from wsol.data.errors import DatasetError, ImageError
+
+
+class TarImages:
+    """Store of the plain files in a tar.
+
+    The place of every member is found once and kept in the cache, keyed by the tar's path, size and time;
+    after that an image costs one positioned read. Works in any number of processes and threads.
+
+    Args:
+        path: An uncompressed tar.
+
+    Raises:
+        DatasetError: If it is missing, damaged or compressed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.index = _cached_index(self.path)
+        self._lock = threading.Lock()
+        self._handle: tuple[int, int] | None = None  # process id, file descriptor
+
+    def read(self, path: str) -> bytes:
+        """Encoded bytes of the member `path`."""
+        if path not in self.index:
+            raise ImageError(f"{self.where(path)}: no such member")
+        offset, size = self.index[path]
+        data = os.pread(self._descriptor(), size, offset)
+        if len(data) != size:
+            raise ImageError(f"{self.where(path)}: the archive ends before the image does")
+        return data
+
+    def where(self, path: str) -> str:
+        """The tar and the member."""
+        return f"{self.path}:{path}"
+
+    def exists(self, path: str) -> bool:
+        """Whether the tar has the member."""
+        return path in self.index
+
+    def _descriptor(self) -> int:
+        with self._lock:
+            if self._handle is None or self._handle[0] != os.getpid():
+                self._handle = os.getpid(), os.open(self.path, os.O_RDONLY)
+            return self._handle[1]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "index": self.index}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock(), _handle=None)
+
+
+def _cached_index(path: Path) -> dict[str, list[int]]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+    key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+    cached = cache_root() / "tar-index" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    if cached.exists():
+        return json.loads(cached.read_text())
+    index = _index(path)
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        part = cached.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(index))
+        part.replace(cached)
+    except OSError:
+        pass  # the index is found again next time
+    return index
+
+
+def _index(path: Path) -> dict[str, list[int]]:
+    """Offset and size of every plain file."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            index = {info.name.removeprefix("./"): [info.offset_data, info.size] for info in tar if info.isreg()}
+    except (tarfile.TarError, EOFError) as error:
+        raise DatasetError(f"{path}: no uncompressed tar, or damaged ({error})") from None
+    if index and max(offset + size for offset, size in index.values()) > path.stat().st_size:
+        raise DatasetError(f"{path}: incomplete, its last image is cut off")
+    return index
