@@ -309,7 +309,7 @@ class AttentionShift(Metric):
 
 def _figure(name: str, count: int, mean: float, mean_square: float) -> dict[str, float]:
     if name in SHARES:
-        low, high = _wilson_interval(mean, count)
+        low, high = wilson_interval(mean, count)
     else:
         half = Z_95 * (max(mean_square - mean**2, 0.0) / count) ** 0.5
         low, high = mean - half, mean + half
@@ -330,8 +330,16 @@ def _object_figures(boxes: Boxes, last_candidates: Boxes, truth: Boxes) -> dict[
     }
 
 
-def _wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share: sound also where nearly all or nearly no images count."""
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share: sound also where nearly all or nearly no images count.
+
+    Args:
+        share: Share in [0, 1].
+        count: Number of images.
+
+    Returns:
+        Its lower and upper end.
+    """
     centre = share + Z_95**2 / (2 * count)
     half = Z_95 * (share * (1 - share) / count + Z_95**2 / (4 * count**2)) ** 0.5
     scale = 1 + Z_95**2 / count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,44 +49,32 @@ def read_predictions(path: Path) -> pd.DataFrame:
     )
 
 
-def localized(predictions: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether each step localizes each image at its headline threshold.
-
-    Args:
-        predictions: Rows of predictions.csv, the steps of an image one after another.
-
-    Returns:
-        `(N, T)` bool.
-    """
-    steps = predictions["step"].nunique()
-    return (predictions["iou"].to_numpy() >= IOU_HIT).reshape(-1, steps)
-
-
-def outcomes(predictions: pd.DataFrame) -> npt.NDArray[np.str_]:
+def outcomes(predictions: pd.DataFrame) -> pd.Series:
     """What the last step made of each image, against the first.
 
     Args:
-        predictions: As in `localized`.
+        predictions: Rows of predictions.csv, the steps of an image in rising order.
 
     Returns:
-        `(N,)` of "gained" (wrong, then right), "lost" (right, then wrong), "correct" (right at both) and "wrong".
+        By image name: "gained" (wrong, then right), "lost" (right, then wrong), "correct" (right at both) or "wrong".
     """
-    hits = localized(predictions)
-    first, last = hits[:, 0], hits[:, -1]
-    return np.select([last & ~first, first & ~last, last & first], ["gained", "lost", "correct"], "wrong")
+    hits = predictions["iou"].ge(IOU_HIT).groupby(predictions["image"], sort=False).agg(["first", "last"])
+    first, last = hits["first"].astype(bool), hits["last"].astype(bool)
+    kinds = np.select([last & ~first, first & ~last, last & first], ["gained", "lost", "correct"], "wrong")
+    return pd.Series(kinds, index=hits.index)
 
 
-def pick(predictions: pd.DataFrame, kind: str, count: int, seed: int = 0) -> list[int]:
+def pick(predictions: pd.DataFrame, kind: str, count: int, seed: int = 0) -> list[str]:
     """Choose images of a kind at random.
 
     Args:
-        predictions: As in `localized`.
+        predictions: As in `outcomes`.
         kind: "correct" or "wrong" by the last step, "gained" or "lost" by it against the first, or "random".
         count: At most so many.
         seed: Seed of the choice.
 
     Returns:
-        Positions in the split, in rising order; fewer than `count` where there are no more of the kind.
+        Names of the images in the order of `predictions`; fewer than `count` where there are no more of the kind.
 
     Raises:
         UnknownNameError: If `kind` is none of `PICKS`.
@@ -94,59 +82,59 @@ def pick(predictions: pd.DataFrame, kind: str, count: int, seed: int = 0) -> lis
     check_name("pick", kind, PICKS)
     found = outcomes(predictions)
     members = {
-        "correct": np.isin(found, ("correct", "gained")),
-        "wrong": np.isin(found, ("wrong", "lost")),
+        "correct": found.isin(["correct", "gained"]),
+        "wrong": found.isin(["wrong", "lost"]),
         "gained": found == "gained",
         "lost": found == "lost",
-        "random": np.ones(len(found), dtype=bool),
+        "random": found.notna(),
     }[kind]
-    candidates = np.flatnonzero(members)
-    chosen = np.random.default_rng(seed).choice(candidates, size=min(count, len(candidates)), replace=False)
-    return sorted(chosen.tolist())
+    candidates = found.index[members]
+    chosen = np.random.default_rng(seed).choice(len(candidates), size=min(count, len(candidates)), replace=False)
+    return candidates[np.sort(chosen)].tolist()
 
 
-def pick_for_gallery(predictions: pd.DataFrame, count: int, seed: int = 0) -> list[int]:
+def pick_for_gallery(predictions: pd.DataFrame, count: int, seed: int = 0) -> list[str]:
     """Choose images for a gallery: as many gained as lost as wrong as correct ones, then any.
 
     Args:
-        predictions: As in `localized`.
+        predictions: As in `outcomes`.
         count: At most so many.
         seed: Seed of the choice.
 
     Returns:
-        Positions in the split, in rising order.
+        Names of the images in the order of `predictions`.
     """
     found = outcomes(predictions)
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(found))
-    # Position of each image among those of its own outcome: taking low numbers first balances the outcomes.
-    turn = np.zeros(len(found), dtype=np.int64)
-    for outcome in np.unique(found):
-        members = order[found[order] == outcome]
-        turn[members] = np.arange(len(members))
-    return sorted(order[np.argsort(turn[order], kind="stable")][:count].tolist())
+    shuffled = found.sample(frac=1, random_state=seed)
+    # Number of each image among those of its own outcome: taking low numbers first balances the outcomes.
+    turn = shuffled.groupby(shuffled).cumcount()
+    chosen = set(turn.sort_values(kind="stable").index[:count])
+    return [name for name in found.index if name in chosen]
 
 
 def localizations(
-    source: MapSource, dataset: LocalizationDataset, predictions: pd.DataFrame, indices: Sequence[int]
-) -> Iterator[tuple[int, Localization]]:
+    source: MapSource, dataset: LocalizationDataset, predictions: pd.DataFrame, names: Sequence[str]
+) -> Iterator[tuple[int, Localization, pd.DataFrame]]:
     """Chosen images of a judged split as `Localization` objects: maps anew, boxes and classes as judged.
 
     Args:
         source: Where the maps of the split came from.
         dataset: Gives the images.
-        predictions: As in `localized`.
-        indices: Positions in the split.
+        predictions: As in `outcomes`.
+        names: Names of the images.
 
     Yields:
-        Position and localization. The score maps are those of the ground-truth class. Unreadable images are left out.
+        Position in the split, localization, and the image's rows of `predictions`. The score maps are those of the
+        ground-truth class. Unreadable images are left out.
     """
-    steps = predictions["step"].nunique()
-    for batch in source.batches(indices):
-        for place, index in enumerate(batch.indices.tolist()):
+    places = {name: place for place, name in enumerate(dataset.ground_truth.image_ids)}
+    rows_of = dict(list(predictions[predictions["image"].isin(names)].groupby("image")))
+    for batch in source.batches([places[name] for name in names]):
+        for number, index in enumerate(batch.indices.tolist()):
             if index in batch.unreadable:
                 continue
-            rows = predictions.iloc[index * steps : (index + 1) * steps]
+            name = dataset.ground_truth.image_ids[index]
+            rows = rows_of[name]
             found = tuple(
                 StepLocalization(
                     step=int(row.step),
@@ -154,18 +142,18 @@ def localizations(
                     label=str(row.class_name),
                     score=float(row.confidence),
                     box=np.array([row.x0, row.y0, row.x1, row.y1], dtype=np.int64),
-                    score_map=np.asarray(batch.score_maps[step, place], dtype=np.float32),
+                    score_map=np.asarray(batch.score_maps[step, number], dtype=np.float32),
                 )
                 for step, row in enumerate(rows.itertuples())
             )
-            yield index, Localization(Path(dataset.ground_truth.image_ids[index]), dataset.image(index), found)
+            yield index, Localization(Path(name), dataset.image(index), found), rows
 
 
 def picture_grid(
     source: MapSource,
     dataset: LocalizationDataset,
     predictions: pd.DataFrame,
-    indices: Sequence[int],
+    names: Sequence[str],
     difference: bool = False,
 ) -> Figure:
     """A figure of chosen images: ground truth, then map and box of every step.
@@ -173,19 +161,19 @@ def picture_grid(
     Args:
         source: Where the maps of the split came from.
         dataset: Gives the images.
-        predictions: As in `localized`.
-        indices: Positions in the split.
+        predictions: As in `outcomes`.
+        names: Names of the images, see `pick`.
         difference: Add what the last step gained and lost against the first.
 
     Returns:
         The figure.
     """
-    chosen = list(localizations(source, dataset, predictions, indices))
+    chosen = list(localizations(source, dataset, predictions, names))
     truth = dataset.ground_truth
     return draw.grid_figure(
-        [found for _, found in chosen],
-        truths=[truth.boxes[index] for index, _ in chosen],
-        titles=[draw.short_label(truth.class_names[truth.labels[index]]) for index, _ in chosen],
+        [found for _, found, _ in chosen],
+        truths=[truth.boxes[index] for index, _, _ in chosen],
+        titles=[draw.short_label(truth.class_names[truth.labels[index]]) for index, _, _ in chosen],
         difference=difference,
     )
 
@@ -195,8 +183,7 @@ def write_gallery(
     source: MapSource,
     dataset: LocalizationDataset,
     predictions: pd.DataFrame,
-    indices: Sequence[int],
-    progress: Callable[[int], None] | None = None,
+    names: Sequence[str],
 ) -> Path:
     """Write small photographs and maps of chosen images, and an index of them, for the report.
 
@@ -204,9 +191,8 @@ def write_gallery(
         folder: Results folder; the gallery becomes a folder in it.
         source: Where the maps of the split came from.
         dataset: Gives the images.
-        predictions: As in `localized`.
-        indices: Positions in the split.
-        progress: Called with the number of images done.
+        predictions: As in `outcomes`.
+        names: Names of the images, see `pick_for_gallery`.
 
     Returns:
         Path of the index.
@@ -214,20 +200,17 @@ def write_gallery(
     gallery = folder / FOLDER
     gallery.mkdir(parents=True, exist_ok=True)
     kinds = outcomes(predictions)
-    steps = predictions["step"].nunique()
-    entries = []
-    for index, found in localizations(source, dataset, predictions, indices):
-        rows = predictions.iloc[index * steps : (index + 1) * steps]
-        entries.append(_write_entry(gallery, index, found, rows, dataset, str(kinds[index])))
-        if progress is not None:
-            progress(len(entries))
+    entries = [
+        _write_entry(gallery, index, found, rows, dataset) | {"outcome": kinds[dataset.ground_truth.image_ids[index]]}
+        for index, found, rows in localizations(source, dataset, predictions, names)
+    ]
     path = gallery / INDEX
     path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     return path
 
 
 def _write_entry(
-    gallery: Path, index: int, found: Localization, rows: pd.DataFrame, dataset: LocalizationDataset, outcome: str
+    gallery: Path, index: int, found: Localization, rows: pd.DataFrame, dataset: LocalizationDataset
 ) -> dict[str, Any]:
     """Write one image's files, named by its number: names of images never become names of files."""
     photo = found.image.copy()
@@ -257,7 +240,6 @@ def _write_entry(
         "height": height,
         "class_name": truth.class_names[truth.labels[index]],
         "truth": truth.boxes[index].tolist(),
-        "outcome": outcome,
         "steps": steps,
     }
 

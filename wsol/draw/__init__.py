@@ -4,7 +4,7 @@ figure = wsol.draw.step_figure(localizer("bird.jpg")[0])
 wsol.draw.save(figure, "bird.pdf")
 """
 
-from wsol.draw.figures import difference_figure, grid_figure, short_label, step_figure
+from wsol.draw.figures import difference_figure, grid_figure, readable_name, short_label, step_figure
 from wsol.draw.overlay import difference_overlay, overlay
 from wsol.draw.style import SUFFIXES, save
 
@@ -14,6 +14,7 @@ __all__ = [
     "difference_overlay",
     "grid_figure",
     "overlay",
+    "readable_name",
     "save",
     "short_label",
     "step_figure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -15,24 +16,45 @@ from wsol.draw.panels import Panel, compose
 from wsol.draw.style import PAGE, STYLE
 from wsol.localizer import Localization, StepLocalization
 
+WIDEST_PANEL = 2.4
+
 BoxesOfImage = npt.NDArray[np.int64]
 
 
+def readable_name(name: str) -> str:
+    """A class name for readers: without CUB's number and underscores.
+
+    >>> readable_name("001.Black_footed_Albatross")
+    'Black footed Albatross'
+    """
+    return re.sub(r"^\d+\.", "", name).replace("_", " ").strip()
+
+
 def short_label(label: str, longest: int = 26) -> str:
-    """The first synonym of a class name, cut to `longest` characters.
+    """A class name for a title: readable, its first synonym, cut to `longest` characters.
 
     >>> short_label("tabby, tabby cat")
     'tabby'
     >>> short_label("German short-haired pointer dog", longest=12)
     'German shor…'
     """
-    first = label.split(",")[0].strip()
+    first = readable_name(label.split(",")[0])
     return first if len(first) <= longest else first[: longest - 1] + "…"
 
 
-def step_title(step: StepLocalization) -> str:
-    """Label and probability, as panels show them."""
-    return f"{short_label(step.label)}  {step.score:.2f}"
+def step_title(step: StepLocalization, width: float) -> str:
+    """Label and probability, short enough for a panel `width` inches wide."""
+    score = "" if np.isnan(step.score) else f"  {step.score:.2f}"
+    return short_label(step.label, characters(width) - len(score)) + score
+
+
+def characters(width: float) -> int:
+    """How many characters of a title fit into `width` inches.
+
+    >>> characters(2.0)
+    31
+    """
+    return int(width * 72 / 4.6)
 
 
 @mpl.rc_context(STYLE)  # type: ignore[arg-type]
@@ -50,7 +72,7 @@ def step_figure(localization: Localization, truth: BoxesOfImage | None = None, w
     picture, size = display_image(localization.image), localization.image_size
     rows = [
         [
-            Panel(picture, size, f"step {step.step}:  {step_title(step)}", step.box, truth),
+            Panel(picture, size, f"step {step.step}:  {step_title(step, width / 2)}", step.box, truth),
             Panel(overlay(picture, step.score_map), size, "", step.box, truth),
         ]
         for step in localization.steps
@@ -63,7 +85,7 @@ def grid_figure(
     localizations: Sequence[Localization],
     truths: Sequence[BoxesOfImage] | None = None,
     titles: Sequence[str] | None = None,
-    width: float = PAGE,
+    width: float | None = None,
     difference: bool = False,
 ) -> Figure:
     """Several images, one row each: the image with its ground truth, then every step's map and box.
@@ -72,7 +94,7 @@ def grid_figure(
         localizations: The images, all with the same number of steps.
         truths: Per image `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels.
         titles: Per image a title, such as its true class; by default the file's name.
-        width: Width in inches.
+        width: Width in inches; by default a page's, less for few columns.
         difference: Add a last column with the change of score from the first to the last step.
 
     Returns:
@@ -85,12 +107,16 @@ def grid_figure(
         raise ValueError("a grid needs at least one image")
     titles = titles or [found.path.name if found.path else "" for found in localizations]
     boxes = truths or [None] * len(localizations)
+    columns = 1 + len(localizations[0].steps) + difference
+    width = width or min(PAGE, WIDEST_PANEL * columns)
+    cell = width / columns
     rows = []
     for found, truth, title in zip(localizations, boxes, titles, strict=True):
         picture, size = display_image(found.image), found.image_size
         row = [Panel(picture, size, title, truth=truth)]
         row += [
-            Panel(overlay(picture, step.score_map), size, step_title(step), step.box, truth) for step in found.steps
+            Panel(overlay(picture, step.score_map), size, step_title(step, cell), step.box, truth)
+            for step in found.steps
         ]
         if difference:
             row.append(_difference_panel(found, picture, truth))
@@ -119,8 +145,8 @@ def difference_figure(localization: Localization, truth: BoxesOfImage | None = N
     first, last = localization.steps[0], localization.steps[-1]
     picture, size = display_image(localization.image), localization.image_size
     row = [
-        Panel(overlay(picture, first.score_map), size, step_title(first), first.box, truth),
-        Panel(overlay(picture, last.score_map), size, step_title(last), last.box, truth),
+        Panel(overlay(picture, first.score_map), size, step_title(first, width / 3), first.box, truth),
+        Panel(overlay(picture, last.score_map), size, step_title(last, width / 3), last.box, truth),
         _difference_panel(localization, picture, truth),
     ]
     headings = [f"step {first.step}", f"step {last.step}", f"step {last.step} − step {first.step}"]

@@ -1,0 +1,10 @@
+"""The report of an evaluation: one self-contained HTML file, rendered from a results folder.
+
+write_report(Path("runs/demo"))                      # runs/demo/report.html
+write_comparison([Path("runs/a"), Path("runs/b")], Path("compare.html"))
+"""
+
+from eval.report.comparison import write_comparison
+from eval.report.page import write_report
+
+__all__ = ["write_comparison", "write_report"]
