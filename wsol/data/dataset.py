@@ -30,8 +30,8 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
         images: Store that holds the image of every id.
         transform: From a PIL image, or for ``decode="fast"`` a uint8 tensor (3, H, W), to a tensor.
             Default: the image as it is, in [0, 1].
-        decode: "exact" decodes with PIL, the pixels wsolevaluation sees; "fast" uses torchvision's
-            JPEG decoder, whose pixels differ by a few grey levels.
+        decode: "exact" decodes with PIL, the pixels wsolevaluation sees; "fast" decodes
+            with OpenCV to a tensor, which is also resized faster; pixels differ by a grey level or two.
         masks: Store that holds the mask files named by the ground truth; default: `images`.
 
     Raises:

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from wsol.data.errors import ImageError
 
-JPEG_MAGIC = b"\xff\xd8"
+JPEG_END = b"\xff\xd9"
 
 
 class ImageStore(Protocol):
@@ -103,20 +103,20 @@ def decode_gray(data: bytes, name: str) -> np.ndarray:
 
 
 def decode_fast(data: bytes, name: str) -> torch.Tensor:
-    """Decode to (3, H, W) uint8 with torchvision's JPEG decoder.
+    """Decode to (3, H, W) uint8, JPEGs with OpenCV's decoder.
 
-    Other formats, and JPEGs it cannot decode (CMYK), go through PIL.
+    Other formats, CMYK, and JPEGs without an end mark (OpenCV would fill what is missing) go through PIL.
 
     Raises:
         ImageError: If the bytes are no complete image; the message carries `name`.
     """
-    if data.startswith(JPEG_MAGIC):
-        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        try:
-            return decode_jpeg(encoded, mode=ImageReadMode.RGB)
-        except RuntimeError:
-            pass  # PIL decodes it, or says what is wrong
-    return torch.from_numpy(np.array(decode_exact(data, name))).permute(2, 0, 1).contiguous()
+    image = _open(data, name)
+    if image.format == "JPEG" and image.mode in ("RGB", "L") and data.rstrip(b"\0").endswith(JPEG_END):
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+        if bgr is not None:
+            return torch.from_numpy(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(_decode(data, name, "RGB"))).permute(2, 0, 1)
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:
