@@ -1,0 +1,99 @@
+"""Score maps from files and from a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_source import tiny_split
+
+from eval.maps import FolderMaps, MapWriter, NetworkMaps, score_map_file
+from tdam.errors import UnknownNameError, UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    truth, maps, _ = tiny_split(num_images=5)
+    for image, image_id in enumerate(truth.image_ids):
+        np.save(score_map_file(tmp_path, image_id), maps[:, image].astype(np.float64))
+    return tmp_path, truth, maps
+
+
+def test_maps_come_back_as_they_were_written(folder):
+    path, truth, maps = folder
+    source = FolderMaps(path, truth, batch_size=2)
+    assert (source.steps, source.map_size, source.has_logits) == (2, (24, 24), False)
+    batches = list(source.batches([4, 0, 2]))
+    np.testing.assert_array_equal(np.concatenate([batch.indices for batch in batches]), [4, 0, 2])
+    np.testing.assert_array_equal(np.concatenate([b.score_maps for b in batches], axis=1), maps[:, [4, 0, 2]])
+    assert batches[0].score_maps.dtype == np.float64, "the precision of the file decides about truncation"
+
+
+def test_written_maps_of_one_step_are_two_dimensional(folder, tmp_path):
+    path, truth, maps = folder
+    (batch,) = FolderMaps(path, truth).batches([0, 1])
+    MapWriter(tmp_path / "all", truth).write(batch)
+    assert np.load(tmp_path / "all" / "0.png.npy").shape == (2, 24, 24)
+    one_step = type(batch)(batch.indices, batch.score_maps[:1], None, None, batch.degenerate[:1])
+    MapWriter(tmp_path / "one", truth).write(one_step)
+    np.testing.assert_array_equal(np.load(tmp_path / "one" / "1.png.npy"), maps[0, 1])
+
+
+def nan(maps):
+    maps[0, 3, 3] = np.nan
+    return maps
+
+
+FAULTS = {
+    "leaves [0, 1]": (lambda maps: maps * 2, r"\[0, 2\]"),
+    "integers": (lambda maps: (maps * 255).astype(np.uint8), "uint8"),
+    "one axis": (lambda maps: maps.reshape(-1), "shape"),
+    "other size": (lambda maps: maps[:, :-1], "must agree"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_malformed_files_stop_or_count(folder, fault):
+    path, truth, maps = folder
+    damage, message = FAULTS[fault]
+    np.save(score_map_file(path, "3.png"), damage(maps[:, 3]))
+    with pytest.raises(UserError, match=message):
+        list(FolderMaps(path, truth).batches(range(5)))
+    batches = list(FolderMaps(path, truth, on_error="count").batches(range(5)))
+    assert [index for batch in batches for index in batch.unreadable] == [3]
+
+
+def test_missing_truncated_and_pickled_files_are_named(folder):
+    path, truth, maps = folder
+    score_map_file(path, "0.png").unlink()
+    with pytest.raises(UserError, match=r"0\.png\.npy is missing"):
+        FolderMaps(path, truth).steps  # noqa: B018 - the first file is read here
+    victim = score_map_file(path, "1.png")
+    victim.write_bytes(victim.read_bytes()[:90])
+    np.save(score_map_file(path, "2.png"), np.array([{"a": 1}]), allow_pickle=True)
+    (batch,) = FolderMaps(path, truth, on_error="count").batches(range(5))
+    assert set(batch.unreadable) == {0, 1, 2}
+    np.testing.assert_array_equal(batch.score_maps[:, :2], maps[:, 3:])
+    assert not batch.score_maps[:, 2:].any()
+
+
+def test_a_folder_without_any_readable_map_is_refused(tmp_path):
+    truth, _, _ = tiny_split(num_images=3)
+    with pytest.raises(UserError, match="no readable map"):
+        FolderMaps(tmp_path, truth, on_error="count").steps  # noqa: B018
+
+
+def test_nan_maps_become_zeros_and_constant_maps_stay(folder):
+    path, truth, maps = folder
+    np.save(score_map_file(path, "0.png"), nan(maps[:, 0].copy()))
+    np.save(score_map_file(path, "1.png"), np.ones((2, 24, 24)))
+    (batch,) = FolderMaps(path, truth).batches(range(5))
+    assert batch.degenerate.T.tolist() == [[True, False], [True, True], [False] * 2, [False] * 2, [False] * 2]
+    assert not batch.score_maps[0, 0].any()
+    np.testing.assert_array_equal(batch.score_maps[1, 0], maps[1, 0])
+    assert (batch.score_maps[:, 1] == 1).all()
+
+
+def test_an_unknown_precision_lists_the_valid_ones():
+    with pytest.raises(UnknownNameError, match="fp32"):
+        NetworkMaps(None, None, device=torch.device("cpu"), precision="fp23")
