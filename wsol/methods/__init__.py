@@ -4,27 +4,67 @@ Each is the method of its paper with the hyper-parameters that wsolevaluation (C
 """
 
 import inspect
+import os
 from typing import Any
 
 from torch import nn
 
+import tdam
 from tdam.errors import check_name
+from wsol.methods.acol import ACoL
+from wsol.methods.adl import ADL
 from wsol.methods.base import Method, MethodOutput
+from wsol.methods.cutmix import CutMix
+from wsol.methods.has import HideAndSeek
+from wsol.methods.spg import SPG
 
-METHODS: dict[str, type[Method]] = {"cam": Method}
+METHODS: dict[str, type[Method]] = {
+    "cam": Method,
+    "has": HideAndSeek,
+    "cutmix": CutMix,
+    "adl": ADL,
+    "acol": ACoL,
+    "spg": SPG,
+}
 
 
-def create_method(name: str, network: nn.Module, label_smoothing: float = 0.0, **hyper_parameters: Any) -> Method:
+def create_method(name: str, network: nn.Module, options: dict[str, Any] | None = None, **common: Any) -> Method:
     """Training method by name around a network.
+
+    Args:
+        name: One of `METHODS`.
+        network: A classification network.
+        options: Hyper-parameters of the method; the published ones where not given.
+        **common: `Method`'s options.
 
     Raises:
         UnknownNameError: If there is no such method, or it has no such hyper-parameter.
+        UserError: If the method does not go with the network or the options.
     """
-    cls = METHODS[check_name("method", name, METHODS)]
-    known = [key for key in inspect.signature(cls).parameters if key != "network"]
-    for key in hyper_parameters:
-        check_name(f"hyper-parameter of method {name}", key, known)
-    return cls(network, label_smoothing=label_smoothing, **hyper_parameters)
+    method = METHODS[check_name("method", name, METHODS)]
+    options = options or {}
+    shared = ("self", "network", "options", *inspect.signature(Method).parameters)
+    own = [key for key in inspect.signature(method).parameters if key not in shared]
+    for key in options:
+        check_name(f"hyper-parameter of method {name}", key, own)
+    return method(network, **options, **common)
 
 
-__all__ = ["METHODS", "Method", "MethodOutput", "create_method"]
+def load_trained(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """What a checkpoint of `wsol-train` holds, in eval mode, and its configuration.
+
+    The network for most methods; the whole `ACoL` module, whose heads make the maps, for that one.
+
+    Raises:
+        CheckpointError: If the file holds no configuration or does not fit.
+    """
+    config = tdam.read_config(path)
+    if config.get("method") != "acol":
+        return tdam.load_model(path)
+    network = tdam.create_model(config["model"], num_classes=config["num_classes"], **config["model_args"])
+    method = create_method("acol", network, config["training"]["method_args"])
+    tdam.load_checkpoint(method, path)
+    return method.eval(), config
+
+
+__all__ = ["METHODS", "Method", "MethodOutput", "create_method", "load_trained"]

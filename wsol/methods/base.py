@@ -6,11 +6,15 @@ whatever extra heads and hooks a method has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import tdam
+from tdam.errors import UserError
 from wsol.cam import ClassActivationMaps, class_activation_maps
 
 
@@ -24,17 +28,41 @@ class MethodOutput(NamedTuple):
 class Method(nn.Module):
     """Plain training for class activation maps (Zhou et al., CVPR 2016): cross-entropy on the image label.
 
-    The other methods change what this one does. What is saved and evaluated is `network`.
+    The other methods change what this one does.
 
     Args:
         network: A classification network.
         label_smoothing: Probability spread evenly over all classes.
+        step_loss_weights: Weight of the cross-entropy of every step's logits, first step first; empty: the last
+            step alone, which costs one forward pass instead of T.
+        step_diversity: Weight of `step_likeness`.
+
+    Raises:
+        UserError: If the weights are not one per step of the network, or there are no two steps to tell apart.
     """
 
-    def __init__(self, network: nn.Module, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        label_smoothing: float = 0.0,
+        step_loss_weights: Sequence[float] = (),
+        step_diversity: float = 0.0,
+    ) -> None:
         super().__init__()
+        steps = tdam.num_steps(network)
+        if step_loss_weights and len(step_loss_weights) != steps:
+            raise UserError(f"step_loss_weights needs {steps} numbers, one per step, got {len(step_loss_weights)}")
+        if step_diversity and steps < 2:
+            raise UserError("step_diversity needs a network of two or more steps")
         self.network = network
         self.label_smoothing = label_smoothing
+        self.step_loss_weights = tuple(step_loss_weights)
+        self.step_diversity = step_diversity
+
+    @property
+    def deployed(self) -> nn.Module:
+        """What is saved and evaluated: the network, unless the method's own heads make the maps."""
+        return self.network
 
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of logits ``(B, C)`` with class ids ``(B,)`` or class probabilities ``(B, C)``."""
@@ -43,9 +71,45 @@ class Method(nn.Module):
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Loss and logits of preprocessed images ``(B, 3, H, W)``."""
-        logits = self.network(images)
-        return MethodOutput(self.criterion(logits, targets), logits)
+        if not self.step_loss_weights and not self.step_diversity:
+            logits = self.network(images)
+            return MethodOutput(self.criterion(logits, targets), logits)
+        return self._forward_steps(images, targets)
+
+    def _forward_steps(self, images: Tensor, targets: Tensor) -> MethodOutput:
+        steps = tdam.forward_steps(self.network, images)
+        weights = self.step_loss_weights or (*[0.0] * (len(steps.logits) - 1), 1.0)
+        losses = [
+            weight * self.criterion(logits, targets)
+            for weight, logits in zip(weights, steps.logits, strict=True)
+            if weight
+        ]
+        if self.step_diversity:
+            losses.append(self.step_diversity * step_likeness(target_maps(steps, targets)))
+        return MethodOutput(torch.stack(losses).sum(), steps.logits[-1])
 
     def class_activation_maps(self, images: Tensor, class_ids: Tensor | None = None) -> ClassActivationMaps:
         """Maps of every step, as the method's paper makes them; see `wsol.class_activation_maps`."""
         return class_activation_maps(self.network, images, class_ids)
+
+
+def target_maps(steps: tdam.StepOutputs, targets: Tensor) -> Tensor:
+    """Class activation maps ``(T, B, h, w)`` of class ids ``(B,)``, or of mixtures ``(B, C)``, with gradient."""
+    weight = steps.classifier_weight
+    weight = targets.to(weight.dtype) @ weight if targets.is_floating_point() else weight[targets]
+    return torch.einsum("bd,tbdhw->tbhw", weight, steps.features)
+
+
+def step_likeness(maps: Tensor) -> Tensor:
+    """How alike successive steps' maps are: the mean of their positive correlations over places.
+
+    1 where every step shows the same map up to scale and shift, 0 where no two successive maps agree. A penalty on it
+    asks each step to look elsewhere; maps that oppose each other gain nothing further.
+
+    Args:
+        maps: ``(T, B, h, w)``, T at least 2.
+    """
+    centred = maps.float().flatten(2)
+    centred = centred - centred.mean(-1, keepdim=True)
+    correlation = F.cosine_similarity(centred[:-1], centred[1:], dim=-1)
+    return correlation.clamp_min(0).mean()

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3, distribute_bn
-from torch import Tensor, nn
+from torch import Tensor
 
 import tdam
 from tdam.errors import CheckpointError, UserError, check_name
@@ -69,9 +68,15 @@ class Trainer:
         seed_at(config.seed, Stream.NETWORK)
         network = create_network(config, num_classes=len(truth.class_names))
         self.preprocessing = timm.data.resolve_model_data_config(network)
-        self.method = create_method(config.method, network, config.label_smoothing, **config.method_args).to(
-            self.device, memory_format=torch.channels_last
+        method = create_method(
+            config.method,
+            network,
+            config.method_args,
+            label_smoothing=config.label_smoothing,
+            step_loss_weights=config.step_loss_weights,
+            step_diversity=config.step_diversity,
         )
+        self.method = method.to(self.device, memory_format=torch.channels_last)
         freeze_modules(network, config.freeze)
 
         self.dataset.transform = image_transform(config, self.preprocessing)
@@ -282,7 +287,7 @@ class Trainer:
             "metrics": {key: value for key, value in row.items() if key not in ("epoch", "lr", "images_per_second")},
             "training": config.as_dict(),
         }
-        tdam.save_checkpoint(self.trained.network, path, description)
+        tdam.save_checkpoint(self.trained.deployed, path, description)
 
     def summary(self) -> Iterator[str]:
         """What was selected, and what would have been without boxes."""
