@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import warnings
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def run_compiled(
                 pool.submit(
                     _run_range, kernel, maps[a:b], truth[a:b], convention, tuple(output[a:b] for output in outputs)
                 )
-                for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+                for a, b in itertools.pairwise(bounds)
             ]
         for job in jobs:
             job.result()
@@ -85,7 +86,7 @@ def _run_range(
     outputs: tuple[NDArray[Any], ...],
 ) -> None:
     height, width = maps.shape[1:]
-    last = (width - 1, height - 1) if convention.clamp_end else (width, height)
+    last = (width - 1.0, height - 1.0) if convention.clamp_end else (float(width), float(height))
     rows = np.cumsum([0, *map(len, truth)])
     plus = 1.0 if convention.closed_pixels else 0.0
     empty_box = np.array(convention.empty_box, dtype=np.int32)

@@ -35,10 +35,15 @@ AREA = area_table()
 DY = np.array([dy for dy, _ in OFFSETS])
 DX = np.array([dx for _, dx in OFFSETS])
 
-# Columns of the table of components. LEVEL: the value at which the component's box last changed.
-PARENT, LEVEL, X0, X1, Y1, Y0, MET_OUTSIDE = range(7)
-AREA2, FIRST = 5, 6  # in `sweep_largest` instead: twice the contour area, first pixel in raster order
+# A component, held by its root. `level`: the value at which its box last changed. `met_outside`: the
+# value at which a hole met the outside. `area2`: twice the contour area. `first`: first pixel in raster order.
+NODE = np.dtype(
+    [(name, np.int16) for name in ("x0", "y0", "x1", "y1", "level", "met_outside")]
+    + [(name, np.int32) for name in ("parent", "area2", "first")],
+    align=True,
+)
 NEVER = 255
+LOG2 = np.array([max(0, length.bit_length() - 1) for length in range(257)])
 
 NOT_A_NUMBER, OUT_OF_RANGE = -1, -2
 
@@ -120,13 +125,48 @@ def mark_earlier(values, earlier):
 @compiled
 def _find(nodes, node):
     """Root of a component; halves the path on the way."""
-    parent = nodes[node, PARENT]
+    parent = nodes[node].parent
     while parent != node:
-        grandparent = nodes[parent, PARENT]
-        nodes[node, PARENT] = grandparent
+        grandparent = nodes[parent].parent
+        nodes[node].parent = grandparent
         node = grandparent
-        parent = nodes[node, PARENT]
+        parent = nodes[node].parent
     return node
+
+
+@compiled
+def _open(nodes, node, value, x, y):
+    """A component of one pixel."""
+    nodes[node].parent = node
+    nodes[node].level = value
+    nodes[node].x0 = x
+    nodes[node].x1 = x
+    nodes[node].y0 = y
+    nodes[node].y1 = y
+
+
+@compiled
+def _absorb(nodes, root, other):
+    """Make `other` part of the component `root`."""
+    nodes[other].parent = root
+    nodes[root].x0 = min(nodes[root].x0, nodes[other].x0)
+    nodes[root].y0 = min(nodes[root].y0, nodes[other].y0)
+    nodes[root].x1 = max(nodes[root].x1, nodes[other].x1)
+    nodes[root].y1 = max(nodes[root].y1, nodes[other].y1)
+
+
+@compiled
+def _include(nodes, root, x, y):
+    """Extend a component's box by a pixel."""
+    nodes[root].x0 = min(nodes[root].x0, x)
+    nodes[root].y0 = min(nodes[root].y0, y)
+    nodes[root].x1 = max(nodes[root].x1, x)
+    nodes[root].y1 = max(nodes[root].y1, y)
+
+
+@compiled
+def _outside_box(nodes, root, x, y):
+    return x < nodes[root].x0 or x > nodes[root].x1 or y < nodes[root].y0 or y > nodes[root].y1
 
 
 @compiled
@@ -145,14 +185,21 @@ def _best_iou(x0, y0, x1, y1, truth, plus):
 
 
 @compiled
-def _raise(ranges, first, last, value):
-    """Note that the cuts first … last reach at least a value."""
-    size = 0
-    while 2 << size <= last - first + 1:
-        size += 1
-    ranges[size, first] = max(ranges[size, first], value)
+def _judge(nodes, node, grow, truth, convention, ranges, first, last):
+    """Count a component's box, grown by some pixels, at the cuts first … last."""
+    plus, last_x, last_y = convention
+    iou = _best_iou(
+        float(nodes[node].x0 - grow),
+        float(nodes[node].y0 - grow),
+        min(float(nodes[node].x1 + 1 + grow), last_x),
+        min(float(nodes[node].y1 + 1 + grow), last_y),
+        truth,
+        plus,
+    )
+    size = LOG2[last - first + 1]
     other = last - (1 << size) + 1
-    ranges[size, other] = max(ranges[size, other], value)
+    ranges[size, first] = max(ranges[size, first], iou)
+    ranges[size, other] = max(ranges[size, other], iou)
 
 
 @compiled
@@ -161,121 +208,118 @@ def _spread(ranges):
     for size in range(ranges.shape[0] - 1, 0, -1):
         half = 1 << (size - 1)
         for first in range(256 - 2 * half + 1):
-            value = ranges[size, first]
-            ranges[size - 1, first] = max(ranges[size - 1, first], value)
-            ranges[size - 1, first + half] = max(ranges[size - 1, first + half], value)
+            iou = ranges[size, first]
+            ranges[size - 1, first] = max(ranges[size - 1, first], iou)
+            ranges[size - 1, first + half] = max(ranges[size - 1, first + half], iou)
 
 
 @compiled
-def _absorb(nodes, root, other):
-    """Make `other` part of the component `root`."""
-    nodes[other, PARENT] = root
-    nodes[root, X0] = min(nodes[root, X0], nodes[other, X0])
-    nodes[root, X1] = max(nodes[root, X1], nodes[other, X1])
-    nodes[root, Y1] = max(nodes[root, Y1], nodes[other, Y1])
-
-
-@compiled
-def sweep_holes(values, order, start, earlier, labels, work, truth, convention, ranges, counts):
-    """Hole contours at every cut; leaves each component's level of meeting the outside in the nodes."""
-    nodes, iou, changed = work
-    plus, last_x, last_y = convention
+def sweep_outer_contours(values, order, start, earlier, labels, nodes, truth, convention, ranges, counts):
+    """Count the outer contours at every cut, nested ones included."""
     stride = values.shape[1]
     offsets = DY * stride + DX
     marks = earlier.ravel()
-    nodes[0, PARENT] = 0
-    nodes[0, MET_OUTSIDE] = 0
+    num_nodes = 0
+    alive = 0
+    for value in range(255, 0, -1):
+        for k in range(start[value], start[value - 1]):
+            y = order[k] >> 16
+            x = order[k] & 0xFFFF
+            pixel = (y + 1) * stride + x + 1
+            groups = GROUPS_8[marks[pixel]]
+            if groups[0] == 0:
+                _open(nodes, num_nodes, value, x, y)
+                labels[pixel] = num_nodes
+                num_nodes += 1
+                alive += 1
+                continue
+            root = _find(nodes, labels[pixel + offsets[groups[1]]])
+            for group in range(2, groups[0] + 1):
+                other = _find(nodes, labels[pixel + offsets[groups[group]]])
+                if other == root:
+                    continue
+                root, other = min(root, other), max(root, other)
+                for node in (root, other):
+                    if nodes[node].level != value:
+                        _judge(nodes, node, 0, truth, convention, ranges, value, nodes[node].level - 1)
+                nodes[root].level = value
+                _absorb(nodes, root, other)
+                alive -= 1
+            labels[pixel] = root
+            if _outside_box(nodes, root, x, y):
+                if nodes[root].level != value:
+                    _judge(nodes, root, 0, truth, convention, ranges, value, nodes[root].level - 1)
+                    nodes[root].level = value
+                _include(nodes, root, x, y)
+        counts[value - 1] += alive
+    for node in range(num_nodes):
+        if nodes[node].parent == node:
+            _judge(nodes, node, 0, truth, convention, ranges, 0, nodes[node].level - 1)
+
+
+@compiled
+def sweep_holes(values, order, start, earlier, labels, nodes, truth, convention, ranges, counts):
+    """Count the hole contours at every cut; returns how many nodes hold a `met_outside`."""
+    stride = values.shape[1]
+    offsets = DY * stride + DX
+    marks = earlier.ravel()
+    nodes[0].parent = 0
+    nodes[0].met_outside = 0
     num_nodes = 1
     alive = 0
     for value in range(255):
-        num_changed = 0
         end = start[value - 1] if value > 0 else order.size
         for k in range(end - 1, start[value] - 1, -1):
             y = order[k] >> 16
             x = order[k] & 0xFFFF
             pixel = (y + 1) * stride + x + 1
-            present = 255 - marks[pixel]
-            num_groups = GROUPS_4[present, 0]
-            if num_groups == 0:
-                root = num_nodes
+            groups = GROUPS_4[255 - marks[pixel]]
+            if groups[0] == 0:
+                _open(nodes, num_nodes, value, x, y)
+                nodes[num_nodes].met_outside = NEVER
+                labels[pixel] = num_nodes
                 num_nodes += 1
                 alive += 1
-                nodes[root, PARENT] = root
-                nodes[root, LEVEL] = value
-                nodes[root, X0] = x
-                nodes[root, X1] = x
-                nodes[root, Y0] = y
-                nodes[root, Y1] = y
-                nodes[root, MET_OUTSIDE] = NEVER
-                iou[root] = 0.0
-                changed[num_changed] = root
-                num_changed += 1
-                labels[pixel] = root
                 continue
-            root = _find(nodes, labels[pixel + offsets[GROUPS_4[present, 1]]])
-            for group in range(2, num_groups + 1):
-                other = _find(nodes, labels[pixel + offsets[GROUPS_4[present, group]]])
-                if other == root:
+            root = _find(nodes, labels[pixel + offsets[groups[1]]])
+            for group in range(2, groups[0] + 1):
+                other = _find(nodes, labels[pixel + offsets[groups[group]]])
+                if other == root or (nodes[root].met_outside != NEVER and nodes[other].met_outside != NEVER):
                     continue
-                if nodes[root, MET_OUTSIDE] == NEVER and nodes[other, MET_OUTSIDE] == NEVER:
-                    root, other = min(root, other), max(root, other)
-                    for node in (root, other):
-                        if nodes[node, LEVEL] != value:
-                            _raise(ranges, nodes[node, LEVEL], value - 1, iou[node])
-                    if nodes[root, LEVEL] != value:
-                        nodes[root, LEVEL] = value
-                        changed[num_changed] = root
-                        num_changed += 1
+                root, other = min(root, other), max(root, other)
+                for node in (root, other):
+                    if nodes[node].met_outside == NEVER and nodes[node].level != value:
+                        _judge(nodes, node, 1, truth, convention, ranges, nodes[node].level, value - 1)
+                alive -= 1
+                if nodes[root].met_outside == NEVER and nodes[other].met_outside == NEVER:
+                    nodes[root].level = value
                     _absorb(nodes, root, other)
-                    nodes[root, Y0] = min(nodes[root, Y0], nodes[other, Y0])
-                    alive -= 1
-                elif nodes[root, MET_OUTSIDE] == NEVER or nodes[other, MET_OUTSIDE] == NEVER:
-                    hole = root if nodes[root, MET_OUTSIDE] == NEVER else other
-                    if nodes[hole, LEVEL] != value:
-                        _raise(ranges, nodes[hole, LEVEL], value - 1, iou[hole])
-                    nodes[hole, MET_OUTSIDE] = value
-                    alive -= 1
+                else:
+                    hole = root if nodes[root].met_outside == NEVER else other
+                    nodes[hole].met_outside = value
             labels[pixel] = root
-            if nodes[root, MET_OUTSIDE] != NEVER:
-                continue
-            if x < nodes[root, X0] or x > nodes[root, X1] or y < nodes[root, Y0] or y > nodes[root, Y1]:
-                if nodes[root, LEVEL] != value:
-                    _raise(ranges, nodes[root, LEVEL], value - 1, iou[root])
-                    nodes[root, LEVEL] = value
-                    changed[num_changed] = root
-                    num_changed += 1
-                nodes[root, X0] = min(nodes[root, X0], x)
-                nodes[root, X1] = max(nodes[root, X1], x)
-                nodes[root, Y0] = min(nodes[root, Y0], y)
-                nodes[root, Y1] = max(nodes[root, Y1], y)
-        for i in range(num_changed):
-            root = changed[i]
-            if nodes[root, PARENT] == root and nodes[root, MET_OUTSIDE] == NEVER:
-                iou[root] = _best_iou(
-                    nodes[root, X0] - 1,
-                    nodes[root, Y0] - 1,
-                    min(nodes[root, X1] + 2, last_x),
-                    min(nodes[root, Y1] + 2, last_y),
-                    truth,
-                    plus,
-                )
+            if nodes[root].met_outside == NEVER and _outside_box(nodes, root, x, y):
+                if nodes[root].level != value:
+                    _judge(nodes, root, 1, truth, convention, ranges, nodes[root].level, value - 1)
+                    nodes[root].level = value
+                _include(nodes, root, x, y)
         counts[value] += alive
-    for root in range(1, num_nodes):
-        if nodes[root, PARENT] == root and nodes[root, MET_OUTSIDE] == NEVER:
-            _raise(ranges, nodes[root, LEVEL], 254, iou[root])
+    for node in range(1, num_nodes):
+        if nodes[node].parent == node and nodes[node].met_outside == NEVER:
+            _judge(nodes, node, 1, truth, convention, ranges, nodes[node].level, 254)
     return num_nodes
 
 
 @compiled
 def fill_holes(values, labels, nodes, num_nodes):
-    """Raise every pixel to the level up to which it lies in a hole; True if any was raised."""
+    """Raise every pixel to the value up to which it lies in a hole; True if any was raised."""
     for node in range(num_nodes):
-        nodes[node, MET_OUTSIDE] = nodes[_find(nodes, node), MET_OUTSIDE]
+        nodes[node].met_outside = nodes[_find(nodes, node)].met_outside
     flat = values.ravel()
     raised = False
     for pixel in range(flat.size):
         if flat[pixel] < 255:
-            level = nodes[labels[pixel], MET_OUTSIDE]
+            level = nodes[labels[pixel]].met_outside
             if level > flat[pixel]:
                 flat[pixel] = level
                 raised = True
@@ -283,91 +327,14 @@ def fill_holes(values, labels, nodes, num_nodes):
 
 
 @compiled
-def sweep_outer_contours(values, order, start, earlier, labels, work, truth, convention, ranges, counts):
-    """Outer contours at every cut, nested ones included."""
-    nodes, iou, changed = work
-    plus, last_x, last_y = convention
-    stride = values.shape[1]
-    offsets = DY * stride + DX
-    marks = earlier.ravel()
-    num_nodes = 0
-    alive = 0
-    for value in range(255, 0, -1):
-        num_changed = 0
-        for k in range(start[value], start[value - 1]):
-            y = order[k] >> 16
-            x = order[k] & 0xFFFF
-            pixel = (y + 1) * stride + x + 1
-            present = marks[pixel]
-            num_groups = GROUPS_8[present, 0]
-            if num_groups == 0:
-                root = num_nodes
-                num_nodes += 1
-                alive += 1
-                nodes[root, PARENT] = root
-                nodes[root, LEVEL] = value
-                nodes[root, X0] = x
-                nodes[root, X1] = x
-                nodes[root, Y0] = y
-                nodes[root, Y1] = y
-                iou[root] = 0.0
-                changed[num_changed] = root
-                num_changed += 1
-                labels[pixel] = root
-                continue
-            root = _find(nodes, labels[pixel + offsets[GROUPS_8[present, 1]]])
-            for group in range(2, num_groups + 1):
-                other = _find(nodes, labels[pixel + offsets[GROUPS_8[present, group]]])
-                if other == root:
-                    continue
-                root, other = min(root, other), max(root, other)
-                for node in (root, other):
-                    if nodes[node, LEVEL] != value:
-                        _raise(ranges, value, nodes[node, LEVEL] - 1, iou[node])
-                if nodes[root, LEVEL] != value:
-                    nodes[root, LEVEL] = value
-                    changed[num_changed] = root
-                    num_changed += 1
-                _absorb(nodes, root, other)
-                nodes[root, Y0] = min(nodes[root, Y0], nodes[other, Y0])
-                alive -= 1
-            labels[pixel] = root
-            if x < nodes[root, X0] or x > nodes[root, X1] or y < nodes[root, Y0] or y > nodes[root, Y1]:
-                if nodes[root, LEVEL] != value:
-                    _raise(ranges, value, nodes[root, LEVEL] - 1, iou[root])
-                    nodes[root, LEVEL] = value
-                    changed[num_changed] = root
-                    num_changed += 1
-                nodes[root, X0] = min(nodes[root, X0], x)
-                nodes[root, X1] = max(nodes[root, X1], x)
-                nodes[root, Y0] = min(nodes[root, Y0], y)
-                nodes[root, Y1] = max(nodes[root, Y1], y)
-        for i in range(num_changed):
-            root = changed[i]
-            if nodes[root, PARENT] == root:
-                iou[root] = _best_iou(
-                    nodes[root, X0],
-                    nodes[root, Y0],
-                    min(nodes[root, X1] + 1, last_x),
-                    min(nodes[root, Y1] + 1, last_y),
-                    truth,
-                    plus,
-                )
-        counts[value - 1] += alive
-    for root in range(num_nodes):
-        if nodes[root, PARENT] == root:
-            _raise(ranges, 0, nodes[root, LEVEL] - 1, iou[root])
-
-
-@compiled
-def sweep_largest(values, order, start, earlier, labels, work, convention, boxes):
+def sweep_largest(values, order, start, earlier, labels, nodes, convention, boxes):
     """Box of the contour with the largest area at every cut; `values` has its holes filled."""
-    nodes, _, changed = work
     _, last_x, last_y = convention
     height, width = values.shape[0] - 2, values.shape[1] - 2
     stride = values.shape[1]
     offsets = DY * stride + DX
     marks = earlier.ravel()
+    changed = np.empty(nodes.size, np.int32)
     num_nodes = 0
     best, best_area, best_first = -1, -1, -1
     for value in range(255, 0, -1):
@@ -376,68 +343,61 @@ def sweep_largest(values, order, start, earlier, labels, work, convention, boxes
             y = order[k] >> 16
             x = order[k] & 0xFFFF
             pixel = (y + 1) * stride + x + 1
-            present = marks[pixel]
-            num_groups = GROUPS_8[present, 0]
-            if num_groups == 0:
-                root = num_nodes
-                num_nodes += 1
-                nodes[root, PARENT] = root
-                nodes[root, LEVEL] = value
-                nodes[root, X0] = x
-                nodes[root, X1] = x
-                nodes[root, Y1] = y
-                nodes[root, AREA2] = 0
-                nodes[root, FIRST] = pixel
-                changed[num_changed] = root
+            groups = GROUPS_8[marks[pixel]]
+            if groups[0] == 0:
+                _open(nodes, num_nodes, value, x, y)
+                nodes[num_nodes].area2 = 0
+                nodes[num_nodes].first = pixel
+                labels[pixel] = num_nodes
+                changed[num_changed] = num_nodes
                 num_changed += 1
-                labels[pixel] = root
+                num_nodes += 1
                 continue
-            root = _find(nodes, labels[pixel + offsets[GROUPS_8[present, 1]]])
-            for group in range(2, num_groups + 1):
-                other = _find(nodes, labels[pixel + offsets[GROUPS_8[present, group]]])
+            root = _find(nodes, labels[pixel + offsets[groups[1]]])
+            for group in range(2, groups[0] + 1):
+                other = _find(nodes, labels[pixel + offsets[groups[group]]])
                 if other == root:
                     continue
                 root, other = min(root, other), max(root, other)
                 _absorb(nodes, root, other)
-                nodes[root, AREA2] += nodes[other, AREA2]
-                nodes[root, FIRST] = min(nodes[root, FIRST], nodes[other, FIRST])
+                nodes[root].area2 += nodes[other].area2
+                nodes[root].first = min(nodes[root].first, nodes[other].first)
             labels[pixel] = root
-            nodes[root, AREA2] += AREA[present]
-            nodes[root, FIRST] = min(nodes[root, FIRST], pixel)
-            nodes[root, X0] = min(nodes[root, X0], x)
-            nodes[root, X1] = max(nodes[root, X1], x)
-            nodes[root, Y1] = max(nodes[root, Y1], y)
-            if nodes[root, LEVEL] != value:
-                nodes[root, LEVEL] = value
+            _include(nodes, root, x, y)
+            nodes[root].area2 += AREA[marks[pixel]]
+            nodes[root].first = min(nodes[root].first, pixel)
+            if nodes[root].level != value:
+                nodes[root].level = value
                 changed[num_changed] = root
                 num_changed += 1
         former_area = best_area
         moved = False
         if best >= 0:
             best = _find(nodes, best)
-            moved = nodes[best, FIRST] != best_first
-            best_area, best_first = nodes[best, AREA2], nodes[best, FIRST]
+            moved = nodes[best].first != best_first
+            best_area, best_first = nodes[best].area2, nodes[best].first
         for i in range(num_changed):
-            root = changed[i]
-            area, first = nodes[root, AREA2], nodes[root, FIRST]
-            if nodes[root, PARENT] == root and (area > best_area or (area == best_area and first > best_first)):
-                best, best_area, best_first = root, area, first
+            node = changed[i]
+            area, first = nodes[node].area2, nodes[node].first
+            if nodes[node].parent == node and (area > best_area or (area == best_area and first > best_first)):
+                best, best_area, best_first = node, area, first
         if moved and best_area == former_area:
-            # The former winner's first pixel moved up but its area did not grow: it may now lose the
-            # tie against a component that did not change.
-            for root in range(num_nodes):
-                if nodes[root, PARENT] == root and nodes[root, AREA2] == best_area and nodes[root, FIRST] > best_first:
-                    best, best_first = root, nodes[root, FIRST]
+            # The winner's first pixel moved up and its area did not grow: an equal one may now win the tie.
+            for node in range(num_nodes):
+                first = nodes[node].first
+                if nodes[node].parent == node and nodes[node].area2 == best_area and first > best_first:
+                    best, best_first = node, first
         if best < 0:
             continue
         box = boxes[value - 1]
-        box[0] = nodes[best, X0]
-        box[1] = best_first // stride - 1
-        box[2] = min(nodes[best, X1] + 1, last_x)
-        box[3] = min(nodes[best, Y1] + 1, last_y)
-        whole_map = box[0] == 0 and box[1] == 0 and nodes[best, X1] == width - 1 and nodes[best, Y1] == height - 1
-        if whole_map and best_area > (width - 1) * (height - 1):
-            # It owns more than half of all the area there is: no other can overtake it.
+        box[0] = nodes[best].x0
+        box[1] = nodes[best].y0
+        box[2] = min(nodes[best].x1 + 1, last_x)
+        box[3] = min(nodes[best].y1 + 1, last_y)
+        whole_width = nodes[best].x0 == 0 and nodes[best].x1 == width - 1
+        whole_height = nodes[best].y0 == 0 and nodes[best].y1 == height - 1
+        if whole_width and whole_height and best_area > (width - 1) * (height - 1):
+            # It owns more than half of all the area there is: nothing can overtake it any more.
             boxes[: value - 1] = box
             return
 
@@ -463,39 +423,33 @@ def sweep_images(score_maps, truth, rows, convention, empty_box, largest, best, 
     order = np.empty(height * width, np.int32)
     start = np.empty(256, np.int64)
     ranges = np.empty((9, 256))
-    max_nodes = height * width // 2 + 2
-    work = np.empty((max_nodes, 7), np.int32), np.empty(max_nodes), np.empty(max_nodes, np.int32)
-    plus, last_x, last_y = convention
+    nodes = np.empty(height * width // 2 + 2, NODE)
+    plus = convention[0]
     for i in range(num_images):
         image_truth = truth[rows[i] : rows[i + 1]]
         maximum = quantize(score_maps[i], values)
         maxima[i] = maximum
         if maximum < 0:
             continue
+        counts = num_boxes[i]
+        counts[:] = 0
+        ranges[:] = 0.0
         largest_boxes[i] = empty_box
-        empty_iou = _best_iou(empty_box[0], empty_box[1], empty_box[2], empty_box[3], image_truth, plus)
-        num_boxes[i] = 0
         if maximum > 0:
-            ranges[:] = 0.0
             sort_pixels(values, order, start)
             mark_earlier(values, earlier)
-            sweep_outer_contours(
-                values, order, start, earlier, labels, work, image_truth, convention, ranges, num_boxes[i]
-            )
+            sweep_outer_contours(values, order, start, earlier, labels, nodes, image_truth, convention, ranges, counts)
             num_nodes = sweep_holes(
-                values, order, start, earlier, labels, work, image_truth, convention, ranges, num_boxes[i]
+                values, order, start, earlier, labels, nodes, image_truth, convention, ranges, counts
             )
-            if fill_holes(values, labels, work[0], num_nodes):
+            if fill_holes(values, labels, nodes, num_nodes):
                 sort_pixels(values, order, start)
                 mark_earlier(values, earlier)
-            sweep_largest(values, order, start, earlier, labels, work, convention, largest_boxes[i])
+            sweep_largest(values, order, start, earlier, labels, nodes, convention, largest_boxes[i])
             _spread(ranges)
+        best[i] = ranges[0]
         for cut in range(256):
-            if cut < maximum:
-                box = largest_boxes[i, cut]
-                largest[i, cut] = _best_iou(box[0], box[1], box[2], box[3], image_truth, plus)
-                best[i, cut] = ranges[0, cut]
-            else:
-                largest[i, cut] = empty_iou
-                best[i, cut] = empty_iou
-                num_boxes[i, cut] = 1
+            box = largest_boxes[i, cut]
+            largest[i, cut] = _best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
+        best[i, maximum:] = largest[i, maximum:]
+        counts[maximum:] = 1

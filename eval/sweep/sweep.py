@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from eval.errors import InputError
 from eval.sweep.conventions import BoxConvention
 from eval.sweep.engine import engine
 from eval.sweep.inputs import as_boxes, as_score_maps
+from tdam.errors import check_name
 
 BoxRule = Literal["largest", "all"]
 NUM_CUTS = 256
@@ -76,6 +77,7 @@ class Sweep:
 
     def iou(self, rule: BoxRule = "largest") -> NDArray[np.float64]:
         """Best IoU ``(N, 256)`` per cut of the boxes that a rule keeps."""
+        check_name("box rule", rule, get_args(BoxRule))
         return self.all if rule == "all" else self.largest
 
     def iou_at(self, thresholds: Any, rule: BoxRule = "largest") -> NDArray[np.float64]:
@@ -130,5 +132,6 @@ def best_iou_per_cut(score_maps: Any, boxes: Sequence[Any], convention: BoxConve
         largest_boxes=np.empty((len(maps), NUM_CUTS, 4), dtype=np.int32),
         num_boxes=np.empty((len(maps), NUM_CUTS), dtype=np.int32),
     )
-    engine()(maps, truth, convention or BoxConvention(), sweep)
+    if len(maps) > 0:
+        engine()(maps, truth, convention or BoxConvention(), sweep)
     return sweep
