@@ -16,7 +16,7 @@ from PIL import Image
 from eval.maps import MapSource
 from tdam.errors import check_name
 from wsol import draw
-from wsol.data import LocalizationDataset
+from wsol.data import ImageError, LocalizationDataset
 from wsol.draw.overlay import fit_map
 from wsol.draw.style import SCORE_COLOURS
 from wsol.localizer import Localization, StepLocalization
@@ -125,13 +125,17 @@ def localizations(
 
     Yields:
         Position in the split, localization, and the image's rows of `predictions`. The score maps are those of the
-        ground-truth class. Unreadable images are left out.
+        ground-truth class. Images that cannot be read are left out.
     """
     places = {name: place for place, name in enumerate(dataset.ground_truth.image_ids)}
     rows_of = dict(list(predictions[predictions["image"].isin(names)].groupby("image")))
     for batch in source.batches([places[name] for name in names]):
         for number, index in enumerate(batch.indices.tolist()):
             if index in batch.unreadable:
+                continue
+            try:
+                image = dataset.image(index)
+            except ImageError:  # maps of another program can be judged without the images
                 continue
             name = dataset.ground_truth.image_ids[index]
             rows = rows_of[name]
@@ -146,7 +150,7 @@ def localizations(
                 )
                 for step, row in enumerate(rows.itertuples())
             )
-            yield index, Localization(Path(name), dataset.image(index), found), rows
+            yield index, Localization(Path(name), image, found), rows
 
 
 def picture_grid(

@@ -12,9 +12,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +22,11 @@ from torch import nn
 from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
 from eval.figures import ANY_STEP
-from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps
+from eval.gallery import pick_for_gallery, read_predictions, write_gallery
+from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps, OnError
+from eval.options import EvaluationOptions
 from eval.protocols import Protocol, get_protocol
+from eval.report import write_report
 from eval.results import (
     CURVES,
     PREDICTIONS,
@@ -39,79 +41,12 @@ from eval.results import (
     write_predictions,
 )
 from eval.split import JudgedSplit, judge_split
-from tdam.errors import UsageError, UserError
+from tdam.errors import UserError
 from wsol.data import DatasetError, LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.weights import TrainedNetwork, open_trained
 
 PARTIAL = "partial"
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What to evaluate, and how.
-
-    Attributes:
-        dataset: Name of a dataset, or the path of one's own.
-        model: Registered name of a network; not needed with `score_maps`.
-        data_root: Folder of the datasets; default: $WSOL_DATA, else ./data.
-        split: Split to judge: train, val or test.
-        checkpoint: Weights; default: what wsol-train wrote, else bundled or published ones.
-        protocol: Conventions to score by, see docs/protocols.md.
-        score_maps: Folder of .npy score maps of the split instead of a network.
-        val_score_maps: The same of the validation split, to choose the threshold on.
-        output: Folder for results.json, predictions.csv, curves.csv and the report.
-        batch_size: Images per forward pass.
-        workers: Processes that read images.
-        device: auto, cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
-        precision: fp32, bf16 or fp16.
-        limit: Judge only so many images, spread evenly over the split.
-        threshold: The fixed score-map threshold; default: the protocol's.
-        val: Choose a threshold on the validation split where it exists.
-        val_results: Take the thresholds chosen on val from this earlier results.json.
-        attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
-        method: Map method: cam, grad-cam, layer-cam, …
-        scope: Stages that take a step's count: last or all.
-        decode: exact (as PIL) or fast (torchvision).
-        on_error: stop at an unreadable image, or count it as a miss and list it.
-        resume: Continue a killed run in `output`.
-        save_score_maps: Write the score maps of the split to this folder.
-    """
-
-    dataset: str
-    model: str | None = None
-    data_root: Path | None = None
-    split: str = "test"
-    checkpoint: Path | None = None
-    protocol: str = "wsolevaluation"
-    score_maps: Path | None = None
-    val_score_maps: Path | None = None
-    output: Path | None = None
-    batch_size: int = 32
-    workers: int = 0
-    device: str = "auto"
-    precision: str = "fp32"
-    limit: int | None = None
-    threshold: float | None = None
-    val: bool = True
-    val_results: Path | None = None
-    attention_shift: bool = True
-    method: str = "cam"
-    scope: str = "last"
-    decode: Literal["exact", "fast"] = "exact"
-    on_error: Literal["stop", "count"] = "stop"
-    resume: bool = False
-    save_score_maps: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.model is None and self.score_maps is None:
-            raise UsageError("give --model NAME, or --score-maps DIR to score maps from elsewhere")
-        if self.resume and self.output is None:
-            raise UsageError("--resume needs the --output DIR of the run to continue")
-        if self.batch_size < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
-            raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
-        if self.threshold is not None and not 0 <= self.threshold < 1:
-            raise UsageError(f"--threshold must lie in [0, 1), got {self.threshold}")
 
 
 Progress = Callable[[str, int, int], None]
@@ -194,9 +129,17 @@ class _Evaluation:
             write_predictions(folder / PREDICTIONS, judged)
             curve_table(judged.curves).to_csv(folder / CURVES, index=False, float_format="%.6g")
             write_json(folder / RESULTS, results)
+            self._write_report(folder, dataset)
             shutil.rmtree(folder / PARTIAL)
         self.process.wait()
         return results
+
+    def _write_report(self, folder: Path, dataset: LocalizationDataset) -> None:
+        """Write the gallery and report.html."""
+        predictions = read_predictions(folder / PREDICTIONS)
+        chosen = pick_for_gallery(predictions, self.options.gallery)
+        write_gallery(folder, self._source(dataset, self.options.score_maps), dataset, predictions, chosen)
+        write_report(folder)
 
     def _open(self, split: str) -> LocalizationDataset:
         dataset = load_dataset(self.options.dataset, split, root=self.options.data_root, decode=self.options.decode)
@@ -230,11 +173,12 @@ class _Evaluation:
         )
         return dataset
 
-    def _source(self, dataset: LocalizationDataset, folder: Path | None) -> MapSource:
+    def _source(self, dataset: LocalizationDataset, folder: Path | None, on_error: OnError | None = None) -> MapSource:
         options = self.options
+        on_error = on_error or options.on_error
         if self.network is None:
             assert folder is not None
-            return FolderMaps(folder, dataset.ground_truth, options.batch_size, options.on_error)
+            return FolderMaps(folder, dataset.ground_truth, options.batch_size, on_error)
         return NetworkMaps(
             self.network,
             dataset,
@@ -244,7 +188,7 @@ class _Evaluation:
             precision=options.precision,
             method=options.method,
             scope=options.scope,
-            on_error=options.on_error,
+            on_error=on_error,
         )
 
     def _writer(self, dataset: LocalizationDataset) -> MapWriter | None:
