@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from eval.distributed import end_process, start_process
-from eval.run import EvaluationOptions, evaluate
+from eval.options import EvaluationOptions
+from eval.run import evaluate
 from eval.table import results_table
 from tdam.errors import UserError
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from eval.coco import write_coco
 from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
 from eval.figures import ANY_STEP
@@ -129,16 +130,20 @@ class _Evaluation:
             write_predictions(folder / PREDICTIONS, judged)
             curve_table(judged.curves).to_csv(folder / CURVES, index=False, float_format="%.6g")
             write_json(folder / RESULTS, results)
-            self._write_report(folder, dataset)
+            self._publish(folder, dataset, judged)
             shutil.rmtree(folder / PARTIAL)
         self.process.wait()
         return results
 
-    def _write_report(self, folder: Path, dataset: LocalizationDataset) -> None:
-        """Write the gallery and report.html."""
-        predictions = read_predictions(folder / PREDICTIONS)
-        chosen = pick_for_gallery(predictions, self.options.gallery)
-        write_gallery(folder, self._source(dataset, self.options.score_maps), dataset, predictions, chosen)
+    def _publish(self, folder: Path, dataset: LocalizationDataset, judged: JudgedSplit) -> None:
+        """Write what is made from the results: COCO files, gallery and report."""
+        if self.options.coco:
+            write_coco(folder, judged)
+        if judged.curves and self.options.gallery:
+            predictions = read_predictions(folder / PREDICTIONS)
+            chosen = pick_for_gallery(predictions, self.options.gallery)
+            source = self._source(dataset, self.options.score_maps, on_error="count")
+            write_gallery(folder, source, dataset, predictions, chosen)
         write_report(folder)
 
     def _open(self, split: str) -> LocalizationDataset:

@@ -19,8 +19,9 @@ import wsol
 import wsol.draw
 from eval.cli import SplitProgress
 from eval.distributed import Process
+from eval.options import EvaluationOptions
 from eval.results import PREDICTIONS
-from eval.run import EvaluationOptions, evaluate
+from eval.run import evaluate
 from eval.table import results_table
 from tdam.errors import UserError
 from wsol.data import load_dataset

@@ -13,9 +13,10 @@ from tiny_dataset import CLASSES, write_checkpoint, write_dataset
 import wsol
 from eval.distributed import Process
 from eval.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
+from eval.options import EvaluationOptions
 from eval.protocols import get_protocol
 from eval.results import read_results
-from eval.run import EvaluationOptions, evaluate
+from eval.run import evaluate
 from tdam.errors import CheckpointError, UsageError, UserError
 from wsol.data import ImageError, load_dataset
 

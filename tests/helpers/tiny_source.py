@@ -46,7 +46,7 @@ class ArraySource:
             yield MapBatch(
                 indices=np.array(chunk, dtype=np.int64),
                 score_maps=maps,
-                predicted_maps=None,
+                predicted_maps=None if self.logits is None else maps,
                 logits=None if self.logits is None else self.logits[:, chunk],
                 degenerate=np.zeros((self.steps, len(chunk)), np.bool_),
                 unreadable=faults,

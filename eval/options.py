@@ -1,0 +1,86 @@
+"""Options of an evaluation, as `wsol-eval` takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tdam.errors import UsageError
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to evaluate, and how.
+
+    Attributes:
+        dataset: Name of a dataset, or the path of one's own.
+        model: Registered name of a network; not needed with `score_maps`.
+        data_root: Folder of the datasets; default: $WSOL_DATA, else ./data.
+        split: Split to judge: train, val or test.
+        checkpoint: Weights; default: what wsol-train wrote, else bundled or published ones.
+        protocol: Conventions to score by, see docs/protocols.md.
+        score_maps: Folder of .npy score maps of the split instead of a network.
+        val_score_maps: The same of the validation split, to choose the threshold on.
+        output: Folder for results.json, predictions.csv, curves.csv and the report.
+        batch_size: Images per forward pass.
+        workers: Processes that read images.
+        device: auto, cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
+        precision: fp32, bf16 or fp16.
+        limit: Judge only so many images, spread evenly over the split.
+        threshold: The fixed score-map threshold; default: the protocol's.
+        val: Choose a threshold on the validation split where it exists.
+        val_results: Take the thresholds chosen on val from this earlier results.json.
+        attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
+        method: Map method: cam, grad-cam, layer-cam, …
+        scope: Stages that take a step's count: last or all.
+        decode: exact (as PIL) or fast (torchvision).
+        on_error: stop at an unreadable image, or count it as a miss and list it.
+        resume: Continue a killed run in `output`.
+        save_score_maps: Write the score maps of the split to this folder.
+        coco: Also write predictions and ground truth as COCO JSON to `output`.
+        gallery: Images in the report's gallery, chosen at random with outcomes balanced.
+        bootstrap: Resamples for the 95 % intervals; 0 leaves intervals out.
+    """
+
+    dataset: str
+    model: str | None = None
+    data_root: Path | None = None
+    split: str = "test"
+    checkpoint: Path | None = None
+    protocol: str = "wsolevaluation"
+    score_maps: Path | None = None
+    val_score_maps: Path | None = None
+    output: Path | None = None
+    batch_size: int = 32
+    workers: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    limit: int | None = None
+    threshold: float | None = None
+    val: bool = True
+    val_results: Path | None = None
+    attention_shift: bool = True
+    method: str = "cam"
+    scope: str = "last"
+    decode: Literal["exact", "fast"] = "exact"
+    on_error: Literal["stop", "count"] = "stop"
+    resume: bool = False
+    save_score_maps: Path | None = None
+    coco: bool = False
+    gallery: int = 60
+    bootstrap: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.model is None and self.score_maps is None:
+            raise UsageError("give --model NAME, or --score-maps DIR to score maps from elsewhere")
+        if self.resume and self.output is None:
+            raise UsageError("--resume needs the --output DIR of the run to continue")
+        if self.coco and self.output is None:
+            raise UsageError("--coco needs an --output DIR to write to")
+        if self.batch_size < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
+            raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
+        if self.gallery < 0 or self.bootstrap < 0:
+            raise UsageError("--gallery and --bootstrap must be at least 0")
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise UsageError(f"--threshold must lie in [0, 1), got {self.threshold}")
