@@ -66,7 +66,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     path = Path(path)
     state = _convert_names(read_state_dict(path), model)
     expected = model.state_dict()
-    missing = [key for key in expected if key not in state]
+    # Counters that no forward pass reads; files older than PyTorch 0.4.1, such as torchvision's, lack them.
+    missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
     plain = not any(_is_feedback(key, expected) for key in state)
     initialised = tuple(key for key in missing if plain and _is_feedback(key, expected))
     problems = _problems(state, expected, [key for key in missing if key not in initialised])

@@ -63,7 +63,7 @@ def create_model(
     architecture, _, tag = name.partition(".")
     check_name("model", architecture, timm.list_models())
     if tag:
-        check_name(f"tag of {architecture}", name, timm.list_pretrained(f"{architecture}.*") or [architecture])
+        check_name("model", name, timm.models.get_arch_pretrained_cfgs(architecture))
     given = {key: value for key, value in locals().items() if key in FeedbackOptions.names() and value is not None}
     if given and not architecture.endswith("_tdam"):
         raise UserError(

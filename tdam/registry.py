@@ -22,7 +22,7 @@ def add_feedback(model: nn.Module, options: FeedbackOptions) -> nn.Module:
     """Give a plain timm network feedback, in place; its weights stay.
 
     Args:
-        model: A network of a class in `FAMILIES`.
+        model: A network of a class in `FAMILIES`, or of a subclass.
         options: Where and how.
 
     Returns:
@@ -31,7 +31,7 @@ def add_feedback(model: nn.Module, options: FeedbackOptions) -> nn.Module:
     Raises:
         UserError: For a network of another class, or options that do not fit it.
     """
-    family = FAMILIES.get(type(model))
+    family = next((FAMILIES[network] for network in type(model).__mro__ if network in FAMILIES), None)
     if family is None:
         known = ", ".join(sorted(network.__name__ for network in FAMILIES))
         raise UserError(f"no feedback for a {type(model).__name__}; families: {known}")
@@ -74,6 +74,7 @@ RESNET101_BLOCKS = {3: (0, 1, 2, 8, 13, 18, 22), 4: "all"}
 
 register_variant("resnet18", JOINT_T2_M2)
 register_variant("resnet34", JOINT_T2_M2)
+register_variant("resnet26d", JOINT_T2_M1)
 register_variant("resnet50", JOINT_T2_M1)
 register_variant("resnet101", {"joint_t2_m1": {"td_blocks": RESNET101_BLOCKS}})
-register_variant("resnet_mini", {"joint_t2_m2": {"distance": 2, "reduction": 4}})
+register_variant("resnet_mini", {"joint_t2_m1": {"distance": 1, "reduction": 4}})

@@ -8,7 +8,7 @@ from typing import Any
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from tdam.feedback import Family, FeedbackBlock, Segment
 
@@ -102,6 +102,16 @@ class UndilatedFeedbackBlock(BasicFeedbackBlock, UndilatedBlock):
     """The same with feedback."""
 
 
+class ResNetMini(ResNet):
+    """A ResNet whose stem is one 3x3 convolution to `stem_channels`: 7x7 to 64 would cost more than all the rest."""
+
+    def __init__(self, *args: Any, stem_channels: int = 24, in_chans: int = 3, **kwargs: Any) -> None:
+        # timm's deep stem ends in 2 * stem_width channels, which the first stage then expects.
+        super().__init__(*args, in_chans=in_chans, stem_type="deep", stem_width=stem_channels // 2, **kwargs)
+        self.conv1 = nn.Conv2d(in_chans, stem_channels, kernel_size=3, stride=2, padding=1, bias=False)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+
+
 RESNET = Family(
     network=ResNet,
     blocks={
@@ -123,7 +133,7 @@ default_cfgs = generate_default_cfgs(
             "interpolation": "bilinear",
             "mean": IMAGENET_DEFAULT_MEAN,
             "std": IMAGENET_DEFAULT_STD,
-            "first_conv": "conv1.0",
+            "first_conv": "conv1",
             "classifier": "fc",
         }
     }
@@ -132,13 +142,6 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet_mini(pretrained: bool = False, **kwargs: Any) -> ResNet:
-    """A thin ResNet for 96 px images on a CPU: four BasicBlocks, stride 8, a 12x12 map, 12 classes."""
-    arguments = {
-        "block": UndilatedBlock,
-        "layers": (1, 1, 1, 1),
-        "channels": (24, 32, 64, 96),
-        "stem_type": "deep",
-        "stem_width": 8,
-        "output_stride": 8,
-    }
-    return build_model_with_cfg(ResNet, "resnet_mini", pretrained, **dict(arguments, **kwargs))
+    """A thin ResNet for 96 px images on a CPU: a 3x3 stem, four BasicBlocks, stride 8, a 12x12 map, 12 classes."""
+    arguments = {"block": UndilatedBlock, "layers": (1, 1, 1, 1), "channels": (24, 32, 48, 64), "output_stride": 8}
+    return build_model_with_cfg(ResNetMini, "resnet_mini", pretrained, **dict(arguments, **kwargs))
