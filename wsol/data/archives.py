@@ -8,6 +8,7 @@ leaves nothing behind that looks finished, and the next one starts afresh.
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import stat
@@ -27,7 +28,7 @@ from rich.progress import track
 from wsol.data.errors import DatasetError
 
 STDERR = Console(stderr=True)
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 class HostileArchiveError(DatasetError):
@@ -62,7 +63,7 @@ def members(archive: Path) -> Iterator[Member]:
         else:
             yield from _tar_members(archive)
     except DAMAGED as error:
-        raise DatasetError(f"{archive}: damaged, incomplete or no archive ({error})") from None
+        raise _damaged(archive, error) from None
     except OSError as error:
         raise DatasetError(f"{archive}: {error.strerror or error}") from None
 
@@ -89,6 +90,8 @@ def unpack(archive: Path, root: Path, place: Callable[[str], str | None]) -> lis
             for path in paths:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (stage / path).replace(root / path)
+    except DAMAGED as error:
+        raise _damaged(archive, error) from None
     except OSError as error:
         raise DatasetError(f"{archive}: cannot be unpacked below {root} ({error})") from None
     return paths
@@ -129,6 +132,10 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
             f"{folder}: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed to {purpose}; "
             "free some space or choose another --root"
         )
+
+
+def _damaged(archive: Path, error: Exception) -> DatasetError:
+    return DatasetError(f"{archive}: damaged, incomplete or no archive ({error})")
 
 
 def _tar_members(archive: Path) -> Iterator[Member]:

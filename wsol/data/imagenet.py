@@ -25,7 +25,7 @@ from timm.data import ImageNetInfo
 
 from wsol.data import wsolevaluation
 from wsol.data.errors import DatasetError
-from wsol.data.images import Folder, ImageStore, Renamed
+from wsol.data.images import Folder, ImageStore, Renamed, holds_some
 from wsol.data.lists import NO_BOXES, GroundTruth, read_lines
 from wsol.data.loaded import Loaded
 from wsol.data.tar_images import TarImages
@@ -146,35 +146,35 @@ def _load_train(root: Path) -> Loaded | None:
 
 
 def _test_images(root: Path, truth: GroundTruth) -> ImageStore | None:
-    first = truth.image_ids[0]
-    for name in IMAGE_PARENTS:
-        if (root / name / first).is_file():
-            return Folder(root / name)
+    ids = truth.image_ids
     in_classes = {
         image_id: f"val/{wordnet_ids()[label]}/{Path(image_id).name}"
-        for image_id, label in zip(truth.image_ids, truth.labels.tolist(), strict=True)
+        for image_id, label in zip(ids, truth.labels.tolist(), strict=True)
+        if label < len(wordnet_ids())
     }
     for name in IMAGE_PARENTS:
-        if (root / name / in_classes[first]).is_file():
-            return Renamed(Folder(root / name), in_classes)
+        folder = Folder(root / name)
+        for store in (folder, Renamed(folder, in_classes)):
+            if holds_some(store, ids):
+                return store
     if (root / VALIDATION_TAR).is_file():
-        return Renamed(TarImages(root / VALIDATION_TAR), {i: Path(i).name for i in truth.image_ids})
+        return Renamed(TarImages(root / VALIDATION_TAR), {i: Path(i).name for i in ids})
     return None
 
 
 def _v2_images(root: Path, truth: GroundTruth, lists: Path) -> ImageStore | None:
     """ImageNetV2 images; today's archive names them by hash, the lists by number within the class."""
-    first = truth.image_ids[0]
+    ids = truth.image_ids
     for name in IMAGE_PARENTS:
-        if (root / name / first).is_file():
+        if holds_some(Folder(root / name), ids):
             return Folder(root / name)
     folder = next((p for pattern in V2_PATTERNS for p in sorted(root.glob(pattern)) if p.is_dir()), None)
     if folder is None:
         return None
-    numbered = {image_id: image_id.removeprefix("val2/") for image_id in truth.image_ids}
-    if (folder / numbered[first]).is_file():
-        return Renamed(Folder(folder), numbered)
-    return Renamed(Folder(folder), {i: hashed for i, hashed in _v2_mapping(lists, folder).items() if i in numbered})
+    numbered = Renamed(Folder(folder), {i: i.removeprefix("val2/") for i in ids})
+    if holds_some(numbered, ids):
+        return numbered
+    return Renamed(Folder(folder), _v2_mapping(lists, folder))
 
 
 def _v2_mapping(lists: Path, folder: Path) -> dict[str, str]:

@@ -57,6 +57,11 @@ class Folder:
         return (self.root / path).is_file()
 
 
+def holds_some(store: ImageStore, paths: Sequence[str], most: int = 32) -> bool:
+    """Whether the store has any of `most` images spread over `paths`; one missing image decides nothing."""
+    return any(store.exists(path) for path in paths[:: max(1, len(paths) // most)])
+
+
 class Renamed:
     """A store whose images are asked for by other names than it has.
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsol.data.errors import DatasetError
-from wsol.data.images import Folder
+from wsol.data.images import Folder, holds_some
 from wsol.data.lists import IMAGE_IDS, GroundTruth
 from wsol.data.loaded import Loaded
 
@@ -50,7 +50,7 @@ def read_wsolevaluation(
         class_names: Names of the classes; default: their numbers.
 
     Raises:
-        DatasetError: If the lists are malformed, or no image folder holds the first image.
+        DatasetError: If the lists are malformed or empty.
     """
     if not has_lists(root, dataset, split):
         return None
@@ -58,11 +58,9 @@ def read_wsolevaluation(
     ground_truth = GroundTruth.from_lists(lists, dataset, split, class_names)
     if not len(ground_truth):
         raise DatasetError(f"{lists / IMAGE_IDS}: no images")
-    first = ground_truth.image_ids[0]
-    for folder in image_folders(root, dataset):
-        if (folder / first).is_file():
-            return Loaded(ground_truth, Folder(folder))
-    return None
+    stores = map(Folder, image_folders(root, dataset))
+    found = next((store for store in stores if holds_some(store, ground_truth.image_ids)), None)
+    return None if found is None else Loaded(ground_truth, found)
 
 
 def named_by_folder(loaded: Loaded) -> Loaded:
