@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from eval.distributed import end_process, start_process
 from eval.options import EvaluationOptions
@@ -64,7 +72,7 @@ class SplitProgress:
             console=Console(stderr=True),
             disable=not visible,
         )
-        self.tasks: dict[str, int] = {}
+        self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         self.bar.start()

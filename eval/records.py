@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from tdam.errors import UserError
 NUM_CUTS = 256
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 Records = npt.NDArray[np.void]
+RecordMap = np.memmap[Any, np.dtype[np.void]]
 
 
 def record_type(num_rows: int) -> np.dtype[np.void]:
@@ -77,13 +79,13 @@ class RecordFile:
         self.path = path
         expected = record_type(num_rows)
         if resume:
-            self._records = self._open(path, num_images, expected)
+            self._records: RecordMap = self._open(path, num_images, expected)
             return
         self._records = np.lib.format.open_memmap(path, mode="w+", dtype=expected, shape=(num_images,))
         self._records["index"] = -1
 
     @staticmethod
-    def _open(path: Path, num_images: int, expected: np.dtype[np.void]) -> Records:
+    def _open(path: Path, num_images: int, expected: np.dtype[np.void]) -> RecordMap:
         try:
             records = np.lib.format.open_memmap(path, mode="r+")
         except (OSError, ValueError) as error:

@@ -74,7 +74,7 @@ def _loc(
 
 def environment() -> dict[str, Any]:
     """What a reader needs to run the same again: versions, machine, time."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
