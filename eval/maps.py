@@ -191,7 +191,7 @@ class NetworkMaps:
         unreadable: dict[int, str],
     ) -> MapBatch:
         """Join what was read with zeros for what was not; the unreadable images come last."""
-        steps, missing, classes = self.steps, len(unreadable), int(self.network.model.num_classes)
+        steps, missing, classes = self.steps, len(unreadable), self.network.num_classes
         zero_maps = np.zeros((steps, missing, *self.map_size), np.float32)
         zero_logits, no_flags = np.zeros((steps, missing, classes), np.float32), np.zeros((steps, missing), np.bool_)
         indices = np.array([*read, *unreadable], dtype=np.int64)

@@ -73,5 +73,5 @@ def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, i
             continue
         # OpenCV takes (width, height); wsolevaluation passes them swapped, which only shows on non-square input.
         large = cv2.resize(np.ascontiguousarray(one), (width, height), interpolation=cv2.INTER_CUBIC)
-        resized[index] = normalize_score_map(large)
+        resized[index] = normalize_score_map(large.astype(np.float64, copy=False))
     return resized.reshape(*maps.shape[:-2], height, width)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 from torch import nn
@@ -45,6 +45,11 @@ class TrainedNetwork:
         """Height and width of the network's input in pixels."""
         _, height, width = self.preprocessing["input_size"]
         return height, width
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes the network tells apart."""
+        return cast(int, self.model.num_classes)
 
 
 def bundled_datasets() -> list[str]:
