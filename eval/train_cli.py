@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import timm
 import tyro
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Subset
 
 from eval.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
+from eval.protocols import get_protocol
 from eval.sweep import best_iou_per_cut
 from tdam.errors import UserError, check_name
 from wsol.data import load_dataset
@@ -32,7 +32,7 @@ FIGURES = ("top1_cls", "top5_cls", "gt_known_loc", "top1_loc", "top5_loc", "max_
 class Validation:
     """Figures of a method's last step on the validation split; every process judges its share.
 
-    The localization figures are at the threshold that is best on this split.
+    Protocol wsolevaluation; the localization figures are at the threshold that is best on this split.
 
     Args:
         dataset: Name of the dataset.
@@ -43,6 +43,7 @@ class Validation:
 
     def __init__(self, dataset: str, root: str | None = None, batch_size: int = 64, workers: int = 0) -> None:
         self.dataset = load_dataset(dataset, split="val", root=root)
+        self.protocol = get_protocol("wsolevaluation")
         self.batch_size = batch_size
         self.workers = workers
 
@@ -60,7 +61,10 @@ class Validation:
             metric.to(device)
         for images, labels, indices in DataLoader(share, batch_size=self.batch_size, num_workers=self.workers):
             cams = method.class_activation_maps(images.to(device), labels.to(device))
-            boxes = [self._boxes(int(index), (width, height)) for index in indices]
+            boxes = [
+                self.protocol.map_boxes(truth.boxes[index], truth.sizes[index], (width, height))
+                for index in indices.tolist()
+            ]
             sweep = best_iou_per_cut(score_maps(cams.maps[-1], (height, width)), boxes)
             accuracy.update_from_sweep(sweep, cams.logits[-1], labels)
             box_acc.update_from_sweep(sweep)
@@ -69,12 +73,6 @@ class Validation:
         figures["max_box_acc"] = box_acc.compute()["max_box_acc"][0.5]
         figures["max_box_acc_v2"] = box_acc_v2.compute()["mean"]
         return {name: figures[name] for name in FIGURES}
-
-    def _boxes(self, index: int, size: tuple[int, int]) -> np.ndarray:
-        """Ground-truth boxes in score-map pixels, rounded as wsolevaluation does (multiply, divide, truncate)."""
-        truth = self.dataset.ground_truth
-        numerator = truth.boxes[index].astype(np.float64) * np.array(size * 2, np.float64)
-        return (numerator / np.tile(truth.sizes[index], 2)).astype(np.int64)
 
 
 def parse(arguments: Sequence[str]) -> tuple[TrainingConfig, bool]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from tdam.errors import UserError, check_name
+from tdam.errors import UsageError, check_name
 from wsol.methods import METHODS
 
 SCHEDULES = ("cosine", "step", "multistep", "poly", "constant")
@@ -113,6 +113,8 @@ class TrainingConfig:
     """Largest norm of the gradient."""
     precision: str = "no"
     """Mixed precision: no, bf16 or fp16."""
+    sync_norms: bool = False
+    """Batch norm over the images of all processes (GPU only); else each process normalizes over its own share."""
     ema_decay: float | None = None
     """Decay of the exponential moving average of the weights; when given, it is what is validated and saved."""
 
@@ -170,7 +172,7 @@ class TrainingConfig:
         """Check every value that can be checked without network and data.
 
         Raises:
-            UserError: If a value is impossible.
+            UsageError: If a value is impossible.
         """
         check_name("method", self.method, METHODS)
         check_name("schedule", self.schedule, SCHEDULES)
@@ -178,13 +180,13 @@ class TrainingConfig:
         check_name("precision", self.precision, PRECISIONS)
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.lr <= 0:
-            raise UserError(f"lr must be above 0, got {self.lr}")
+            raise UsageError(f"lr must be above 0, got {self.lr}")
         if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
+            raise UsageError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
         if (self.mixup or self.cutmix) and self.method == "cutmix":
-            raise UserError("method cutmix mixes images itself: leave mixup and cutmix at 0")
+            raise UsageError("method cutmix mixes images itself: leave mixup and cutmix at 0")
 
     def as_dict(self) -> dict[str, Any]:
         """Settings as plain data that JSON, YAML and weights-only loading can hold."""

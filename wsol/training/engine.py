@@ -16,7 +16,7 @@ import timm
 import torch
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3, distribute_bn
-from torch import Tensor
+from torch import Tensor, nn
 
 import tdam
 from tdam.errors import CheckpointError, UserError, check_name
@@ -76,6 +76,8 @@ class Trainer:
             step_loss_weights=config.step_loss_weights,
             step_diversity=config.step_diversity,
         )
+        if config.sync_norms and self.accelerator.num_processes > 1:
+            method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
         self.method = method.to(self.device, memory_format=torch.channels_last)
         freeze_modules(network, config.freeze)
 

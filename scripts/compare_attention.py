@@ -1,0 +1,193 @@
+"""Does attention localize better? Trains every configuration from scratch on minibirds, alike but for one thing.
+
+python scripts/compare_attention.py --rounds 5                   # all, seed after seed; finished runs are kept
+python scripts/compare_attention.py --only plain tdam --rounds 3
+python scripts/compare_attention.py --table                      # the table of what is there
+
+Same recipe (wsol/recipes/minibirds.yaml), same data, same budget for all; the last checkpoint is judged, so nothing
+is selected by boxes. One row per run and step (and fusion of steps) goes to docs/data/compare_attention.csv.
+Several copies of the script may run at once: each run is claimed by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from eval.distributed import Process
+from eval.run import EvaluationOptions, evaluate
+from tdam.macs import count_macs
+from wsol.training import Trainer, TrainingConfig, load_recipe
+from wsol.training.state import write_atomically
+
+ROOT = Path(__file__).parents[1]
+CSV = ROOT / "docs" / "data" / "compare_attention.csv"
+RUNS = ROOT / "runs" / "compare_attention"
+TDAM = "resnet_mini_tdam"
+# The published module with reduction 16, whose growth of parameters is that of SE.
+JOINT = {"distance": 1, "reduction": 16}
+
+
+def tdam_settings(**options: Any) -> dict[str, Any]:
+    """Settings of a TDAM network that differs from the first one by `options`."""
+    return {"model": TDAM, "model_args": {**JOINT, **options}}
+
+
+def attention_settings(layer: str) -> dict[str, Any]:
+    """Settings of the plain network with one of timm's attention layers in every block."""
+    return {"model": "resnet_mini", "model_args": {"block_args": {"attn_layer": layer}}}
+
+
+PLAIN = {"model": "resnet_mini"}
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "plain": PLAIN,
+    "tdam t2 m1": tdam_settings(),
+    "tdam t2 m2": tdam_settings(distance=2),
+    "se": attention_settings("se"),
+    "tdam t2 m1 deep supervision": {**tdam_settings(), "step_loss_weights": (0.5, 1.0)},
+    "tdam t3 m1": tdam_settings(steps=3),
+    "tdam top t2 m1": tdam_settings(attention="top"),
+    "tdam t2 m1 diversity": {**tdam_settings(), "step_diversity": 0.3},
+    "tdam t2 m1 last stage": tdam_settings(td_blocks={4: "all"}),
+    "tdam t2 m1 channel": tdam_settings(order="channel"),
+    "tdam t2 m1 spatial": tdam_settings(order="spatial"),
+    "tdam t2 m1 all stages": tdam_settings(td_blocks={1: "all", 2: "all", 3: "all", 4: "all"}),
+    "eca": attention_settings("eca"),
+    "cbam": attention_settings("cbam"),
+    "plain stride 4": {**PLAIN, "model_args": {"output_stride": 4}},
+    "tdam t2 m1 stride 4": tdam_settings(output_stride=4),
+    "tdam t2 m1 double epochs": {**tdam_settings(), "epochs": 2 * load_recipe("minibirds")["epochs"]},
+    "plain double epochs": {**PLAIN, "epochs": 2 * load_recipe("minibirds")["epochs"]},
+}
+# The paper's six methods, on both networks. Widths of ACoL's heads fit the thin network, 1024 would dwarf it.
+METHOD_ARGS = {"acol": {"width": 96}}
+for method in ("has", "cutmix", "adl", "acol", "spg"):
+    for name, settings in (("plain", PLAIN), ("tdam t2 m1", tdam_settings())):
+        CONFIGURATIONS[f"{name} {method}"] = {
+            **settings,
+            "method": method,
+            "method_args": METHOD_ARGS.get(method, {}),
+        }
+COLUMNS = ("top1_cls", "gt_known_loc", "top1_loc", "max_box_acc", "max_box_acc_v2", "pxap")
+
+
+def run(name: str, seed: int) -> list[dict[str, Any]]:
+    """Train and judge one configuration with one seed; one row per step and fusion."""
+    folder = RUNS / name.replace(" ", "_") / f"seed{seed}"
+    settings = {**load_recipe("minibirds"), "dataset": "minibirds", **CONFIGURATIONS[name]}
+    config = TrainingConfig.from_dict({**settings, "seed": seed, "output": str(folder), "tensorboard": False})
+    began = time.perf_counter()
+    trainer = Trainer(config)
+    trainer.resume()
+    trainer.fit()
+    seconds = time.perf_counter() - began
+    network = trainer.trained.network
+    options = EvaluationOptions(
+        dataset="minibirds", model=config.model, checkpoint=folder / "last.safetensors", attention_shift=False
+    )
+    results = evaluate(options, Process(), torch.device("cpu"))
+    facts = {
+        "configuration": name,
+        "seed": seed,
+        "epochs": config.epochs,
+        "parameters": sum(parameter.numel() for parameter in trainer.trained.deployed.parameters()),
+        "macs": count_macs(network, (3, 96, 96)).conv_linear,
+        "seconds": round(seconds),
+    }
+    rows = {**results["steps"], **results["fusions"], "any step": results["any_step_oracle"]}
+    return [{**facts, "row": row, **figures_of(figures)} for row, figures in rows.items() if figures is not None]
+
+
+def figures_of(figures: dict[str, Any]) -> dict[str, float]:
+    """The columns of one step or fusion; Loc at the threshold chosen on val."""
+    values = {key: figures.get(key) for key in COLUMNS}
+    return {
+        key: round(value["val"] if isinstance(value, dict) else value, 3)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+@contextlib.contextmanager
+def claimed(name: str, seed: int) -> Iterator[bool]:
+    """Whether this process is the one to do a run; a claim of a process that is gone is void."""
+    claim = RUNS / name.replace(" ", "_") / f"seed{seed}.claim"
+    claim.parent.mkdir(parents=True, exist_ok=True)
+    if claim.exists() and Path(f"/proc/{claim.read_text()}").exists():
+        yield False
+        return
+    claim.write_text(str(os.getpid()))
+    yield True
+    claim.unlink()
+
+
+def finished() -> list[dict[str, Any]]:
+    """Rows of all finished runs, in the order of `CONFIGURATIONS`."""
+    order = list(CONFIGURATIONS)
+    files = sorted(RUNS.glob("*/seed*.json"))
+    rows = [row for file in files for row in json.loads(file.read_text()) if row["configuration"] in order]
+    return sorted(rows, key=lambda row: (order.index(row["configuration"]), row["seed"]))
+
+
+def train_all(names: list[str], seeds: range) -> None:
+    """Do the runs that are not done, the first seed of all configurations first."""
+    for seed in seeds:
+        for name in names:
+            done = RUNS / name.replace(" ", "_") / f"seed{seed}.json"
+            with claimed(name, seed) as mine:
+                if done.exists() or not mine:
+                    continue
+                rows = run(name, seed)
+                write_atomically(done, lambda path, rows=rows: path.write_text(json.dumps(rows)))
+            write_atomically(CSV, lambda path: pd.DataFrame(finished()).to_csv(path, index=False))
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Markdown: mean ± half width of the 95 % interval (Student's t over seeds), last step and best fusion."""
+    from scipy.stats import t
+
+    last = rows[rows.row.str.isdigit()].sort_values("row").groupby(["configuration", "seed"], sort=False).tail(1)
+    lines = [
+        "| configuration | seeds | parameters | MMACs | " + " | ".join(COLUMNS) + " |",
+        "| --- " * (4 + len(COLUMNS)) + "|",
+    ]
+    for name in CONFIGURATIONS:
+        runs = last[last.configuration == name]
+        if runs.empty:
+            continue
+        cells = []
+        for column in COLUMNS:
+            mean, seeds = runs[column].mean(), len(runs)
+            half = t.ppf(0.975, seeds - 1) * runs[column].std() / seeds**0.5 if seeds > 1 else float("nan")
+            cells.append(f"{mean:.1f} ± {half:.1f}" if seeds > 1 else f"{mean:.1f}")
+        first = runs.iloc[0]
+        lines.append(
+            f"| {name} | {len(runs)} | {first.parameters:,} | {first.macs / 1e6:.1f} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="seeds 0 to ROUNDS - 1")
+    parser.add_argument("--only", nargs="+", default=list(CONFIGURATIONS), choices=CONFIGURATIONS, metavar="NAME")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
+    parser.add_argument("--table", action="store_true", help="print the table of finished runs and end")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        torch.set_num_threads(arguments.threads)
+        train_all(arguments.only, range(arguments.rounds))
+    print(table(pd.read_csv(CSV)))
+
+
+if __name__ == "__main__":
+    main()
