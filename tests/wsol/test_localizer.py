@@ -1,0 +1,74 @@
+"""Localizing image files: the same as the stages one by one, in the original image's frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_dataset import write_checkpoint, write_dataset
+
+import wsol
+from wsol.data import ImageError
+
+
+@pytest.fixture(scope="module")
+def localizer(tmp_path_factory):
+    checkpoint = write_checkpoint(tmp_path_factory.mktemp("weights") / "w.safetensors")
+    return wsol.Localizer("resnet_mini_tdam", checkpoint=checkpoint, threshold=0.4, batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return sorted((write_dataset(tmp_path_factory.mktemp("data") / "d", images=5) / "test").glob("*.png"))
+
+
+def test_results_are_those_of_the_stages(localizer, files):
+    found = localizer(files)
+    assert [one.path for one in found] == files
+    for one in found:
+        image = Image.open(one.path)
+        assert one.image_size == image.size
+        inputs = localizer._transform(image.convert("RGB"))[None]
+        cams = wsol.class_activation_maps(localizer.network.model, inputs)
+        maps = wsol.score_maps(cams.maps[:, 0], size=(96, 96))
+        for step, result in enumerate(one.steps):
+            assert result.step == step + 1
+            assert result.class_id == cams.class_ids[step, 0]
+            assert result.label == localizer.network.class_names[result.class_id]
+            probability = torch.softmax(cams.logits[step, 0], dim=0).max().item()
+            assert result.score == pytest.approx(probability, abs=1e-4)
+            np.testing.assert_allclose(result.score_map, maps[step], atol=1e-3)
+            x0, y0, x1, y1 = result.box
+            assert 0 <= x0 <= x1 < image.size[0]
+            assert 0 <= y0 <= y1 < image.size[1]
+            (in_map,) = wsol.boxes_from_score_map(result.score_map, 0.4)
+            np.testing.assert_array_equal(result.box, wsol.scale_boxes(in_map, (96, 96), image.size))
+
+
+def test_images_come_as_paths_or_objects_one_or_many(localizer, files):
+    (alone,) = localizer(str(files[0]))
+    (as_object,) = localizer(Image.open(files[0]))
+    assert as_object.path is None
+    np.testing.assert_array_equal(alone.steps[1].box, as_object.steps[1].box)
+    assert localizer([]) == []
+
+
+def test_a_stream_holds_one_batch_at_a_time(localizer, files):
+    asked = []
+
+    def endless():
+        for path in files:
+            asked.append(path)
+            yield path
+
+    stream = localizer.stream(endless())
+    next(stream)
+    assert len(asked) == 2
+
+
+def test_an_unreadable_file_is_named(localizer, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not an image")
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        localizer([broken])

@@ -1,0 +1,64 @@
+"""Trained weights are found in the stated order; random ones never pass as trained."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from tiny_dataset import write_checkpoint
+
+import wsol
+from tdam.errors import CheckpointError, UnknownNameError, UserError
+from wsol.weights import bundled_datasets, find_checkpoint
+
+
+def test_training_output_comes_before_bundled_weights(tmp_path):
+    path, source = find_checkpoint("resnet_mini_tdam", "minibirds", runs=tmp_path)
+    assert "bundled" in source
+    trained = tmp_path / "minibirds" / "resnet_mini_tdam"
+    trained.mkdir(parents=True)
+    own = write_checkpoint(trained / "best.safetensors")
+    assert find_checkpoint("resnet_mini_tdam", "minibirds", runs=tmp_path) == (own, "trained here on minibirds")
+    assert path != own
+
+
+def test_both_bundled_networks_open_and_are_small(tmp_path):
+    assert bundled_datasets() == ["minibirds"]
+    for name in ("resnet_mini", "resnet_mini_tdam"):
+        path, _ = find_checkpoint(name, "minibirds", runs=tmp_path)
+        assert path.stat().st_size < 4_000_000
+        network = wsol.open_trained(name, dataset="minibirds", num_classes=12, runs=tmp_path)
+        assert not network.model.training
+        assert len(network.class_names) == network.num_classes == 12
+        assert network.input_size == (96, 96)
+
+
+def test_without_weights_the_training_command_is_named(tmp_path):
+    with pytest.raises(UserError, match="wsol-train --model resnet50_tdam --dataset cub"):
+        wsol.open_trained("resnet50_tdam", dataset="cub", runs=tmp_path)
+
+
+def test_weights_of_another_number_of_classes_are_refused(tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "six.safetensors")
+    with pytest.raises(CheckpointError, match="6 classes, the dataset has 200"):
+        wsol.open_trained("resnet_mini_tdam", checkpoint=checkpoint, num_classes=200)
+
+
+def test_an_unknown_network_lists_the_nearest(tmp_path):
+    with pytest.raises(UnknownNameError, match="valid: resnet_mini_tdam"):
+        wsol.open_trained("resnet_mini_tdma")
+
+
+def test_a_plain_state_dict_of_timm_is_loaded(tmp_path):
+    torch.manual_seed(0)
+    model = timm.create_model("resnet_mini", num_classes=6).eval()
+    torch.save(model.state_dict(), tmp_path / "timm.pth")
+    network = wsol.open_trained("resnet_mini", checkpoint=tmp_path / "timm.pth", num_classes=6)
+    images = torch.randn(2, 3, 96, 96)
+    torch.testing.assert_close(network.model(images), model(images))
+    assert network.class_names is None
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nothing\.safetensors"):
+        wsol.open_trained("resnet_mini", checkpoint=tmp_path / "nothing.safetensors")
