@@ -142,7 +142,8 @@ class TrainingConfig:
     """Probability of cutmix where both are on."""
 
     init: str | None = None
-    """Start from "pretrained" (published weights) or from a checkpoint file; its classifier may differ."""
+    """Start from "pretrained" (the network's published weights), "backbone" (for a TDAM network: the weights timm
+    publishes for the plain one) or a checkpoint file; its classifier may be of other classes."""
     freeze: tuple[str, ...] = ()
     """Modules that are not trained, such as conv1 bn1 layer1; their norms keep their statistics."""
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
-from torch import nn
+import safetensors.torch
+import timm
+from torch import Tensor, nn
 
 import tdam
-from tdam.errors import check_name
+from tdam.checkpoints import read_state_dict
+from tdam.errors import UsageError, check_name
 from wsol.training.config import TrainingConfig
+
+FEEDBACK_SUFFIX = "_tdam"
 
 
 def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
@@ -19,9 +26,35 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
     """
     pretrained = config.init == "pretrained"
     network = tdam.create_model(config.model, num_classes=num_classes, pretrained=pretrained, **config.model_args)
-    if config.init is not None and not pretrained:
-        tdam.load_checkpoint(network, config.init)
+    if config.init == "backbone":
+        base = config.model.removesuffix(FEEDBACK_SUFFIX)
+        if base == config.model:
+            raise UsageError(f"init backbone is for networks with feedback; {base} takes init pretrained")
+        start_from(network, timm.create_model(base, pretrained=True).state_dict())
+    elif config.init is not None and not pretrained:
+        start_from(network, read_state_dict(config.init))
     return network
+
+
+def start_from(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load weights of a network that may have other classes, and may lack the feedback parts.
+
+    Raises:
+        CheckpointError: If anything but the classifier and the feedback parts does not fit.
+    """
+    own = network.state_dict()
+    names = network.pretrained_cfg["classifier"]
+    classifier = tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
+    fresh = {
+        key: value
+        for key, value in own.items()
+        if key.startswith(classifier) and (key not in state or state[key].shape != value.shape)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        # Through a file, for tdam's own strict check and its conversion of names.
+        path = Path(folder) / "weights.safetensors"
+        safetensors.torch.save_file({key: value.contiguous() for key, value in {**state, **fresh}.items()}, path)
+        tdam.load_checkpoint(network, path)
 
 
 def freeze_modules(network: nn.Module, names: Iterable[str]) -> None:
