@@ -115,7 +115,8 @@ class CurveCounter:
 
     def count(self, records: Records) -> None:
         """Count a chunk of records."""
-        weights = self._weights(records)
+        macro = self.protocol.macro
+        weights = image_weights(records["index"], self.labels, self.protocol) if macro else None
         representative, place = distinct_thresholds(records, self.thresholds)
         for name, hits_of in self._sources(records).items():
             sums = self._sums.setdefault(name, {})
@@ -139,13 +140,6 @@ class CurveCounter:
             classification={name: float(percent[name][0]) for name in ("top1_cls", "top5_cls")},
         )
 
-    def _weights(self, records: Records) -> npt.NDArray[np.float64] | None:
-        """Weight of each image for means over classes; None for plain counts over images."""
-        if not self.protocol.macro:
-            return None
-        sizes = np.bincount(self.labels)
-        return 1.0 / (np.count_nonzero(sizes) * sizes[self.labels[records["index"]]])
-
     def _sources(
         self, records: Records
     ) -> dict[str, Callable[[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.bool_]]]]:
@@ -157,6 +151,25 @@ class CurveCounter:
         if len(steps) > 1:
             sources[ANY_STEP] = lambda thresholds: any_step_hits(records, steps, thresholds, self.protocol)
         return sources
+
+
+def image_weights(
+    indices: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], protocol: Protocol
+) -> npt.NDArray[np.float64]:
+    """Weight of images in a mean: one each, or for means over classes such that every class weighs the same.
+
+    Args:
+        indices: Positions of the images ``(N,)``.
+        labels: Class of every image of the split.
+        protocol: Says which mean.
+
+    Returns:
+        ``(N,)``; over all images of a macro mean they sum to 1.
+    """
+    if not protocol.macro:
+        return np.ones(len(indices))
+    sizes = np.bincount(labels)
+    return 1.0 / (np.count_nonzero(sizes) * sizes[labels[indices]])
 
 
 def distinct_thresholds(

@@ -24,6 +24,7 @@ from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
 from eval.figures import ANY_STEP
 from eval.gallery import pick_for_gallery, read_predictions, write_gallery
+from eval.intervals import BootstrapIntervals
 from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps, OnError
 from eval.options import EvaluationOptions
 from eval.protocols import Protocol, get_protocol
@@ -279,6 +280,7 @@ class _Evaluation:
                 "chosen_on": chosen_on,
                 "headline": "fixed" if thresholds.val is None else "val",
             },
+            "intervals": self._intervals(judged, thresholds),
             "attention_shift": judged.attention_shift,
             "network": self._network_facts(),
             "data": {
@@ -290,6 +292,15 @@ class _Evaluation:
             "conventions": dataclasses.asdict(self.protocol),
             "faults": {"unreadable": judged.unreadable, "degenerate_maps": self._degenerate(judged)},
         }
+
+    def _intervals(self, judged: JudgedSplit, thresholds: Thresholds) -> dict[str, Any] | None:
+        if not judged.curves or not self.options.bootstrap:
+            return None
+        labels = judged.ground_truth.labels
+        bootstrap = BootstrapIntervals(judged.rows, self.protocol, thresholds, labels, self.options.bootstrap)
+        for records in judged.records():
+            bootstrap.count(records)
+        return bootstrap.compute()
 
     def _network_facts(self) -> dict[str, Any] | None:
         if self.network is None:
