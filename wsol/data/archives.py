@@ -15,7 +15,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +99,7 @@ def unpack(archive: Path, root: Path, place: Callable[[str], str | None]) -> lis
 
 def _unpack_into(stage: Path, archive: Path, place: Callable[[str], str | None]) -> set[str]:
     paths = set()
-    for member in track(members(archive), description=f"unpacking {archive.name}", console=STDERR, transient=True):
+    for member in _shown(members(archive), archive.name):
         target = place(member.name)
         if target is None:
             continue
@@ -109,6 +109,11 @@ def _unpack_into(stage: Path, archive: Path, place: Callable[[str], str | None])
             shutil.copyfileobj(source, file, 1 << 20)
         paths.add(path)
     return paths
+
+
+def _shown(items: Iterator[Member], name: str) -> Iterable[Member]:
+    """The same with a progress bar where a person watches."""
+    return track(items, f"unpacking {name}", console=STDERR, transient=True, disable=not STDERR.is_terminal)
 
 
 def safe_name(name: str, archive: Path) -> str:

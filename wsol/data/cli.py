@@ -116,7 +116,8 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def _progress(items: Iterable[int], total: int, title: str) -> Iterable[int]:
-    return track(items, title, total, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return track(items, title, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _console() -> Console:

@@ -85,7 +85,10 @@ def _fetch(url: str, part: Path, name: str) -> None:
 
 def _write(response: IO[bytes], part: Path, have: int, total: int | None, name: str) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with part.open("ab" if have else "wb") as file, Progress(*columns, console=STDERR) as progress:
+    with (
+        part.open("ab" if have else "wb") as file,
+        Progress(*columns, console=STDERR, disable=not STDERR.is_terminal) as progress,
+    ):
         task = progress.add_task(f"downloading {name}", total=total, completed=have)
         while block := response.read(BLOCK):
             file.write(block)
