@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
 from tdam.errors import UsageError, UserError
-from wsol import draw
+from wsol import animation, draw
 from wsol.data.errors import ImageError
 from wsol.images import find_images, open_image
 from wsol.localizer import Localization, Localizer
 
 DEFAULT_FOLDER = Path("wsol-show")
 MOST_IN_ONE_FIGURE = 40
+SUFFIXES = (*draw.SUFFIXES, *animation.SUFFIXES)
 
 
 @dataclass
@@ -33,8 +33,9 @@ class ShowOptions:
         images: Image files, folders or globs.
         model: Registered name of the network, such as resnet_mini_tdam.
         checkpoint: Weights of the network; without it the trained weights that come with wsol.
-        output: A file .png .svg .pdf: all images in one figure. A folder: one PNG per image.
-            Default: the folder wsol-show, or no figure with --json.
+        output: A file .png .svg .pdf: all images in one figure. A file .gif .webp .mp4: an animation of one image.
+            A folder: one file per image. Default: the folder wsol-show, or nothing with --json.
+        format: Kind of the files in a folder; gif, webp and mp4 are animations from step to step.
         method: Map method: cam, or with torchcam grad-cam, layer-cam and others.
         threshold: Share of a map's maximum above which a pixel belongs to the object, in [0, 1).
         figure: steps: box and map of every step. difference: what the last step gained and lost.
@@ -46,6 +47,7 @@ class ShowOptions:
     model: str
     checkpoint: Path | None = None
     output: Path | None = None
+    format: Literal["png", "svg", "pdf", "gif", "webp", "mp4"] = "png"
     method: str = "cam"
     threshold: float = 0.2
     figure: Literal["steps", "difference"] = "steps"
@@ -87,9 +89,13 @@ def show(options: ShowOptions) -> int:
     if not 0 <= options.threshold < 1:
         raise UsageError(f"--threshold {options.threshold:g} is not in [0, 1)")
     output = options.output or (None if options.json else DEFAULT_FOLDER)
-    if output and output.suffix and output.suffix.lower() not in draw.SUFFIXES:
-        raise UsageError(f"--output {output}: cannot write {output.suffix}; use {', '.join(draw.SUFFIXES)} or a folder")
+    if output and output.suffix and output.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--output {output}: cannot write {output.suffix}; use {', '.join(SUFFIXES)} or a folder")
     paths = find_images(options.images)
+    if output and output.suffix.lower() in animation.SUFFIXES and len(paths) > 1:
+        raise UsageError(
+            f"--output {output}: an animation shows one image, not {len(paths)}; name a folder and --format"
+        )
     localizer = Localizer(
         options.model,
         checkpoint=options.checkpoint,
@@ -108,13 +114,13 @@ def show(options: ShowOptions) -> int:
         shown = list(found)
         records = [as_record(result) for result in shown]
         if shown:
-            _report(draw.save(_figure_of_all(shown, options.figure), output))
+            _report(_write_all(shown, options.figure, output))
     else:
         names: set[str] = set()
         for result in found:
             records.append(as_record(result))
-            name = _free_name(result, names)
-            _report(draw.save(_figure(result, options.figure), output / name))
+            name = _free_name(result, options.format, names)
+            _report(_write(result, options.figure, output / name))
     if options.json:
         print(json.dumps({"model": options.model, "weights": localizer.network.source, "images": records}, indent=2))
     for error in unreadable:
@@ -166,29 +172,32 @@ def _with_progress(paths: list[Path]) -> Iterable[Path]:
     return track(paths, "localizing", console=console, disable=quiet, transient=True)
 
 
-def _figure(result: Localization, kind: str) -> Figure:
-    if kind == "difference":
-        return draw.difference_figure(result)
-    return draw.step_figure(result)
+def _write(result: Localization, kind: str, path: Path) -> Path:
+    """Write the figure or animation of one image."""
+    if path.suffix.lower() in animation.SUFFIXES:
+        return animation.save(result, path)
+    figure = draw.difference_figure(result) if kind == "difference" else draw.step_figure(result)
+    return draw.save(figure, path)
 
 
-def _figure_of_all(shown: list[Localization], kind: str) -> Figure:
+def _write_all(shown: list[Localization], kind: str, path: Path) -> Path:
+    """Write one figure of all images."""
     if len(shown) == 1:
-        return _figure(shown[0], kind)
+        return _write(shown[0], kind, path)
     if len(shown) > MOST_IN_ONE_FIGURE:
         raise UsageError(
             f"{len(shown)} images do not fit one figure (at most {MOST_IN_ONE_FIGURE}): let --output name a folder"
         )
-    return draw.grid_figure(shown, difference=kind == "difference")
+    return draw.save(draw.grid_figure(shown, difference=kind == "difference"), path)
 
 
-def _free_name(result: Localization, taken: set[str]) -> str:
+def _free_name(result: Localization, suffix: str, taken: set[str]) -> str:
     """A file name for the figure of an image; images of one name in several folders get numbers."""
     stem = result.path.stem if result.path else "image"
-    name, number = f"{stem}.png", 1
+    name, number = f"{stem}.{suffix}", 1
     while name in taken:
         number += 1
-        name = f"{stem}-{number}.png"
+        name = f"{stem}-{number}.{suffix}"
     taken.add(name)
     return name
 

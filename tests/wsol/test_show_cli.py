@@ -58,6 +58,26 @@ def test_a_file_holds_all_images(folder: Path, checkpoint: Path, suffix: str) ->
     assert Path(f"deep/all{suffix}").stat().st_size > 1000
 
 
+def test_animations_of_a_folder(folder: Path, checkpoint: Path) -> None:
+    assert show(checkpoint, "photos", "--output", "out", "--format", "webp") == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a-2.webp", "a.webp", "b.webp"]
+    assert Image.open("out/a.webp").n_frames > 1
+
+
+def test_an_animation_of_one_image(folder: Path, checkpoint: Path) -> None:
+    assert show(checkpoint, "photos/a.png", "--output", "moving.gif") == 0
+    assert Image.open("moving.gif").is_animated
+
+
+def test_more_images_than_fit_one_figure_are_refused(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(39):
+        Image.new("RGB", (8, 8)).save(f"photos/{number}.png")
+    assert show(checkpoint, "photos", "--output", "all.png") == 2
+    assert "let --output name a folder" in capsys.readouterr().err
+
+
 def test_json_says_what_the_localizer_says(folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show(checkpoint, "photos/b.jpg", "photos/a.png", "--json", "--threshold", "0.4") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -91,7 +111,8 @@ def test_an_unreadable_image_is_named_and_the_others_are_shown(
         ([], 2, "no image given"),
         (["photos", "--threshold", "1"], 2, "--threshold 1 is not in"),
         (["photos", "--threshold", "nan"], 2, "--threshold nan is not in"),
-        (["photos", "--output", "a.bmp"], 2, "use .png, .svg, .pdf"),
+        (["photos", "--output", "a.bmp"], 2, "use .png, .svg, .pdf, .gif, .webp, .mp4 or a folder"),
+        (["photos", "--output", "a.gif"], 2, "an animation shows one image, not 3"),
         (["photos", "--method", "gradcam"], 2, "grad-cam"),
     ],
 )

@@ -1,0 +1,160 @@
+"""Animations of attention: the score map blends from step to step while the box moves.
+
+wsol.animation.save(localizer("bird.jpg")[0], "bird.gif")        # or .webp, .mp4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from tdam.errors import UserError
+from wsol.draw.figures import short_label
+from wsol.draw.overlay import display_image, overlay
+from wsol.draw.panels import PREDICTED
+from wsol.localizer import Localization, StepLocalization
+
+SUFFIXES: Final = (".gif", ".webp", ".mp4")
+FRAMES_PER_SECOND: Final = 20
+HOLD_SECONDS: Final = 1.0
+BLEND_SECONDS: Final = 0.8
+LEAST_SIDE: Final = 320
+LONGEST_SIDE: Final = 480
+_SUPERSAMPLING: Final = 2  # lines of a moving box flicker unless drawn finer than shown
+
+
+def frames(localization: Localization) -> Iterator[Image.Image]:
+    """Frames of an animation that rests at every step and glides between them, round and round.
+
+    Args:
+        localization: What a `wsol.Localizer` said of one image. With one step there is one resting frame.
+
+    Yields:
+        RGB images of one size, with even sides, `FRAMES_PER_SECOND` of them a second.
+    """
+    picture = _display_size(localization.image)
+    steps = localization.steps
+    hold, blend = (round(seconds * FRAMES_PER_SECOND) for seconds in (HOLD_SECONDS, BLEND_SECONDS))
+    for number, step in enumerate(steps):
+        resting = _frame(picture, localization, step, step, 0.0)
+        yield from [resting] * hold
+        if len(steps) == 1:
+            return
+        following = steps[(number + 1) % len(steps)]
+        for frame in range(1, blend + 1):
+            share = frame / (blend + 1)
+            # Ease in and out: attention arrives, it does not crash.
+            yield _frame(picture, localization, step, following, share * share * (3 - 2 * share))
+
+
+def save(localization: Localization, path: str | Path) -> Path:
+    """Write an animation; the file's suffix chooses GIF, WebP or MP4.
+
+    Args:
+        localization: What a `wsol.Localizer` said of one image.
+        path: Where to write; missing parent folders are made.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UserError: If the suffix is none of `SUFFIXES`, the file cannot be written, or OpenCV here has no MP4 encoder.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{path}: cannot animate as {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if suffix == ".mp4":
+            _save_mp4(localization, path)
+        else:
+            _save_pillow(localization, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the animation ({error.strerror or error})") from error
+    return path
+
+
+def _save_pillow(localization: Localization, path: Path) -> None:
+    """GIF or WebP. Equal frames in a row become one longer frame."""
+    shown: list[Image.Image] = []
+    durations: list[int] = []
+    for frame in frames(localization):
+        if shown and frame is shown[-1]:
+            durations[-1] += 1000 // FRAMES_PER_SECOND
+            continue
+        shown.append(frame)
+        durations.append(1000 // FRAMES_PER_SECOND)
+    options = {"quality": 80} if path.suffix.lower() == ".webp" else {}
+    shown[0].save(path, save_all=True, append_images=shown[1:], duration=durations, loop=0, **options)
+
+
+def _save_mp4(localization: Localization, path: Path) -> None:
+    writer = None
+    try:
+        for frame in frames(localization):
+            if writer is None:
+                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FRAMES_PER_SECOND, frame.size)
+                if not writer.isOpened():
+                    raise UserError(f"{path}: OpenCV here cannot write MP4; use .webp or .gif")
+            writer.write(cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2BGR))
+    finally:
+        if writer is not None:
+            writer.release()
+
+
+def _display_size(image: Image.Image) -> Image.Image:
+    """The image at a size to look at, with even sides, as video encoders demand."""
+    scale = max(LEAST_SIDE / min(image.size), 1.0)
+    scale = min(scale, LONGEST_SIDE / max(image.size))
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in image.size)
+    return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _frame(
+    picture: Image.Image, localization: Localization, before: StepLocalization, after: StepLocalization, share: float
+) -> Image.Image:
+    """One frame, `share` of the way from one step to the next."""
+    scores = (1 - share) * before.score_map + share * after.score_map
+    box = (1 - share) * before.box.astype(np.float64) + share * after.box
+    laid = overlay(display_image(picture, longest=max(picture.size)), scores)
+    frame = Image.fromarray((laid * 255).round().astype(np.uint8))
+    frame = _with_box(frame, box, localization.image_size)
+    nearest = before if share < 0.5 else after
+    label = short_label(nearest.label)
+    return _with_caption(frame, f"step {nearest.step} of {len(localization.steps)}:  {label}  {nearest.score:.2f}")
+
+
+def _with_box(frame: Image.Image, box: npt.NDArray[np.float64], image_size: tuple[int, int]) -> Image.Image:
+    fine = frame.resize((frame.width * _SUPERSAMPLING, frame.height * _SUPERSAMPLING), Image.Resampling.NEAREST)
+    scale = np.array([fine.width / image_size[0], fine.height / image_size[1]] * 2)
+    x0, y0, x1, y1 = (box + np.array([0, 0, 1, 1])) * scale  # both ends belong to the box
+    draw = ImageDraw.Draw(fine)
+    rim, line = 4 * _SUPERSAMPLING, 2 * _SUPERSAMPLING
+    corners = (
+        float(np.clip(x0, 0, fine.width - rim)),
+        float(np.clip(y0, 0, fine.height - rim)),
+        float(np.clip(x1 - 1, rim, fine.width - 1)),
+        float(np.clip(y1 - 1, rim, fine.height - 1)),
+    )
+    if corners[2] <= corners[0] or corners[3] <= corners[1]:
+        return frame
+    draw.rectangle(corners, outline=(0, 0, 0), width=rim)
+    inner = (corners[0] + rim / 4, corners[1] + rim / 4, corners[2] - rim / 4, corners[3] - rim / 4)
+    if inner[2] > inner[0] and inner[3] > inner[1]:
+        draw.rectangle(inner, outline=ImageColor.getrgb(PREDICTED), width=line)
+    return fine.resize(frame.size, Image.Resampling.BOX)
+
+
+def _with_caption(frame: Image.Image, text: str) -> Image.Image:
+    height = 26
+    captioned = Image.new("RGB", (frame.width, frame.height + height), "white")
+    captioned.paste(frame, (0, height))
+    ImageDraw.Draw(captioned).text((4, 5), text, fill="black", font=ImageFont.load_default(14))
+    return captioned
