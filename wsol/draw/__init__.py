@@ -6,16 +6,21 @@ wsol.draw.save(figure, "bird.pdf")
 
 from wsol.draw.figures import difference_figure, grid_figure, readable_name, short_label, step_figure
 from wsol.draw.overlay import difference_overlay, overlay
+from wsol.draw.plots import error_bars, iou_histogram, network_comparison, threshold_curves
 from wsol.draw.style import SUFFIXES, save
 
 __all__ = [
     "SUFFIXES",
     "difference_figure",
     "difference_overlay",
+    "error_bars",
     "grid_figure",
+    "iou_histogram",
+    "network_comparison",
     "overlay",
     "readable_name",
     "save",
     "short_label",
     "step_figure",
+    "threshold_curves",
 ]
