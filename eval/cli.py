@@ -3,6 +3,7 @@
 wsol-eval --model resnet_mini_tdam --dataset minibirds --output out
 wsol-eval --model resnet50_tdam --dataset cub --data-root data --checkpoint best.safetensors
 wsol-eval --dataset cub --score-maps maps/                      # maps of any other program
+wsol-eval compare a/results.json b/results.json                 # paired intervals of the differences
 torchrun --nproc-per-node 2 --no-python wsol-eval --model … --dataset … --output out
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import tyro
@@ -24,8 +27,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from eval.compare import compare_all, comparison_table
 from eval.distributed import end_process, start_process
 from eval.options import EvaluationOptions
+from eval.report import write_comparison
 from eval.run import evaluate
 from eval.table import results_table
 from tdam.errors import UserError
@@ -33,7 +38,39 @@ from tdam.errors import UserError
 TABLE_WIDTH = 120  # where the output is no terminal whose width could be asked
 
 
-def run(arguments: Sequence[str] | None = None) -> None:
+@dataclass(frozen=True)
+class CompareOptions:
+    """Compare results over the same images; the others are compared with the first.
+
+    Attributes:
+        results: Two or more results.json files or their folders.
+        report: Also write this HTML page.
+        bootstrap: Resamples for the paired 95 % intervals.
+    """
+
+    results: tyro.conf.Positional[tuple[Path, ...]]
+    report: Path | None = None
+    bootstrap: int = 1000
+
+
+def compare_results(arguments: Sequence[str]) -> None:
+    """Print the differences between results.
+
+    Raises:
+        UserError: If they cannot be compared.
+    """
+    options = tyro.cli(CompareOptions, prog="wsol-eval compare", args=arguments)
+    console = _console()
+    for comparison in compare_all(options.results, options.bootstrap):
+        for warning in comparison.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        console.print(comparison_table(comparison))
+    if options.report is not None:
+        folders = [path if path.is_dir() else path.parent for path in options.results]
+        console.print(f"written: {write_comparison(folders, options.report)}")
+
+
+def run(arguments: Sequence[str]) -> None:
     """Evaluate as the arguments say, and print the table.
 
     Raises:
@@ -46,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         with SplitProgress(visible=process.is_first) as progress:
             results = evaluate(options, process, torch_device, progress)
         if process.is_first:
-            console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+            console = _console()
             if results["network"] is not None:
                 console.print(f"weights: {results['network']['weights']}")
             for kind, images in results["faults"].items():
@@ -57,6 +94,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
                 console.print(f"written: {options.output}")
     finally:
         end_process()
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
 
 
 class SplitProgress:
@@ -89,8 +130,12 @@ class SplitProgress:
 
 def main() -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure."""
+    arguments = sys.argv[1:]
     try:
-        run()
+        if arguments[:1] == ["compare"]:
+            compare_results(arguments[1:])
+        else:
+            run(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
