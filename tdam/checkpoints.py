@@ -21,6 +21,7 @@ from tdam.errors import CheckpointError
 
 CONFIG_KEY = "config"
 WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
+CLASSIFIERS = (["fc"], ["classifier"], ["head"])
 PREFIXES = ("module.", "_orig_mod.")
 
 StateDict = dict[str, Tensor]
@@ -95,8 +96,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
         raise CheckpointError(
             f"{path} is refused: it is damaged, or holds objects other than tensors, which could run code"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever bytes a damaged file holds, unpickling them may raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read: {reason}") from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -104,9 +106,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path} holds no tensors by name")
     state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 
@@ -189,13 +190,13 @@ def _is_feedback(key: str, expected: Mapping[str, Tensor]) -> bool:
 
 def _problems(state: StateDict, expected: Mapping[str, Tensor], missing: list[str]) -> list[str]:
     unknown = [key for key in state if key not in expected]
-    shapes = [
-        f"{key} {tuple(state[key].shape)} for {tuple(expected[key].shape)}"
-        for key in state
-        if key in expected and state[key].shape != expected[key].shape
-    ]
+    wrong = [key for key in state if key in expected and state[key].shape != expected[key].shape]
+    shapes = [f"{key} {tuple(state[key].shape)} for {tuple(expected[key].shape)}" for key in wrong]
     named = (("missing", missing), ("not in the network", unknown), ("other shapes", shapes))
-    return [f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in named if keys]
+    problems = [f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in named if keys]
+    if not missing and not unknown and shapes and all(key.split(".")[-2:-1] in CLASSIFIERS for key in wrong):
+        problems.append(f"create the network with num_classes={len(state[wrong[0]])}")
+    return problems
 
 
 def _some(keys: list[str], most: int = 4) -> str:

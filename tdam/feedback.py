@@ -270,6 +270,8 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
     Raises:
         UserError: For a stage that does not exist, or a block that cannot carry feedback.
     """
+    if hasattr(model, "feedback"):
+        raise UserError(f"this {type(model).__name__} has feedback already")
     stages = [list(stage) for stage in family.stages(model)]
     for stage, indices in options.td_blocks.items():
         if not 1 <= stage <= len(stages):

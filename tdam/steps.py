@@ -178,7 +178,9 @@ def classifier_features(model: nn.Module, features: Tensor) -> Tensor:
     vector (LayerNorm); as in the TDAM code, the maps are those before the norm.
     """
     if isinstance(getattr(model, "conv_head", None), nn.Conv2d) and hasattr(model, "act2"):
-        return model.act2(model.norm_head(model.conv_head(features)))
+        features = model.conv_head(features)
+        # Timm's GhostNet has the same head without a norm.
+        return model.act2(model.norm_head(features) if hasattr(model, "norm_head") else features)
     if isinstance(getattr(model, "pre_logits", None), nn.Module):
         return model.pre_logits(features)
     return features

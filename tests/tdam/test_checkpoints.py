@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import tdam
+from tdam.errors import CheckpointError
+
+CONFIG = {
+    "model": "resnet_mini_tdam",
+    "num_classes": 7,
+    "model_args": {"steps": 3, "td_blocks": {4: "all"}, "pooling": ["avg", "max"]},
+    "class_names": ["ä", "b"],
+    "trained": False,
+}
+
+
+def mini(**options: Any) -> nn.Module:
+    return tdam.create_model("resnet_mini_tdam", num_classes=7, **options)
+
+
+def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def assert_same(state: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert state.keys() == other.keys()
+    assert all(torch.equal(state[key], other[key]) for key in state)
+
+
+def theirs(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Our state dict in the authors' naming (joint attention)."""
+    names = {"top_reduce": "Ug_top_mlp.0", "bottom_reduce": "Ug_bottom_mlp.0", "expand": "Ug_mlp.0"}
+    renamed = {}
+    for key, value in state.items():
+        for ours, name in names.items():
+            key = key.replace(f".attention.{ours}.", f".RA_block.{name}.")
+        renamed[key] = value
+    return renamed
+
+
+def test_our_file_brings_the_whole_model_back(tmp_path: Path) -> None:
+    model = mini(**CONFIG["model_args"]).to(memory_format=torch.channels_last)
+    path = tmp_path / "new" / "best.safetensors"
+    tdam.save_checkpoint(model, path, CONFIG)
+    loaded, config = tdam.load_model(path)
+    assert config == CONFIG | {"model_args": CONFIG["model_args"] | {"td_blocks": {"4": "all"}}}
+    assert tdam.read_config(path) == config
+    assert loaded.feedback == model.feedback
+    assert not loaded.training
+    assert_same(snapshot(model), snapshot(loaded))
+    assert os.listdir(path.parent) == ["best.safetensors"]
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "best.safetensors"
+    tdam.save_checkpoint(mini(), path, CONFIG)
+    before = path.read_bytes()
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        tdam.save_checkpoint(mini(), path, CONFIG)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["best.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 4, "optimizer": {"lr": 0.1}},
+        lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {"state_dict": {k: torch.zeros_like(v) for k, v in state.items()}, "state_dict_ema": state},
+        lambda state: {"model": {f"module._orig_mod.{key}": value for key, value in state.items()}},
+    ],
+    ids=["bare", "wrapped", "data-parallel", "average", "compiled"],
+)
+def test_wrappers_and_prefixes(wrap: Any, tmp_path: Path) -> None:
+    source, target = mini(), mini()
+    path = tmp_path / "model.pth.tar"
+    torch.save(wrap(theirs(source.state_dict())), path)
+    report = tdam.load_checkpoint(target, path)
+    assert_same(snapshot(source), snapshot(target))
+    assert report.loaded == len(source.state_dict())
+    assert report.initialised == ()
+
+
+def test_a_plain_file_leaves_feedback_new(tmp_path: Path) -> None:
+    plain, target = tdam.create_model("resnet_mini", num_classes=7), mini()
+    path = tmp_path / "plain.safetensors"
+    safetensors.torch.save_file(plain.state_dict(), path)
+    report = tdam.load_checkpoint(target, path)
+    assert {name.split(".")[2] for name in report.initialised} == {"attention", "bn2_1"}
+    assert "feedback parts newly initialised" in str(report)
+    images = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(tdam.at_step(target.eval(), 1, "all")(images), plain.eval()(images))
+
+
+def test_files_without_batch_counters(tmp_path: Path) -> None:
+    """As torchvision's first ResNet files."""
+    source, target = mini(), mini()
+    state = {key: value for key, value in source.state_dict().items() if "num_batches" not in key}
+    torch.save(state, tmp_path / "old.pth")
+    tdam.load_checkpoint(target, tmp_path / "old.pth")
+    assert torch.equal(target.fc.weight, source.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda state: state.pop("layer4.0.conv1.weight"), "1 missing: layer4.0.conv1.weight"),
+        (lambda state: state.pop("layer4.0.bn2_1.weight"), "1 missing: layer4.0.bn2_1.weight"),
+        (lambda state: state.update(extra=torch.zeros(1)), "1 not in the network: extra"),
+        (
+            lambda state: state.update({"fc.weight": torch.zeros(9, 64), "fc.bias": torch.zeros(9)}),
+            r"fc.weight \(9, 64\) for \(7, 64\).*create the network with num_classes=9",
+        ),
+    ],
+    ids=["backbone", "step norm", "extra", "classes"],
+)
+def test_misfits_are_named_and_nothing_is_loaded(damage: Any, message: str, tmp_path: Path) -> None:
+    state, target = dict(mini().state_dict()), mini()
+    damage(state)
+    before = snapshot(target)
+    torch.save(state, tmp_path / "bad.pth")
+    with pytest.raises(CheckpointError, match=message) as caught:
+        tdam.load_checkpoint(target, tmp_path / "bad.pth")
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "bad.pth") in str(caught.value)
+    assert_same(before, snapshot(target))
+
+
+class Payload:
+    """Runs code when a careless program unpickles it."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("name", ["hostile.pth.tar", "hostile.pt"])
+def test_a_hostile_pickle_is_refused_and_not_run(name: str, tmp_path: Path) -> None:
+    trace, path = tmp_path / "trace", tmp_path / name
+    torch.save({"state_dict": mini().state_dict(), "arch": Payload(trace)}, path)
+    with pytest.raises(CheckpointError, match="is refused"):
+        tdam.load_checkpoint(mini(), path)
+    path.write_bytes(pickle.dumps({"state_dict": Payload(trace)}))
+    with pytest.raises(CheckpointError, match="is refused"):
+        tdam.load_checkpoint(mini(), path)
+    assert not trace.exists()
+    pickle.loads(path.read_bytes())  # the payload is a real one
+    assert trace.exists()
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        tdam.load_checkpoint(mini(), tmp_path / "absent.pth")
+    for name, content in (
+        ("cut.safetensors", b"\x10\0\0\0\0\0\0\0{"),
+        ("text.pth", b"<html>quota exceeded"),
+        ("empty.pth", b""),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=name) as caught:
+            tdam.load_checkpoint(mini(), tmp_path / name)
+        assert "\n" not in str(caught.value)
+    torch.save({"epoch": 3}, tmp_path / "nothing.pth")
+    with pytest.raises(CheckpointError, match="holds no tensors by name"):
+        tdam.load_checkpoint(mini(), tmp_path / "nothing.pth")
+
+
+def test_a_file_without_configuration_builds_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "timm.safetensors"
+    safetensors.torch.save_file(mini().state_dict(), path)
+    with pytest.raises(CheckpointError, match="holds no configuration"):
+        tdam.load_model(path)
+    tdam.save_checkpoint(mini(), path, {"model": "resnet_mini_tdam"})
+    with pytest.raises(CheckpointError, match="lacks num_classes"):
+        tdam.load_model(path)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.models.resnet import ResNet
+from torch import nn
+
+import tdam
+from tdam.errors import CheckpointError, UnknownNameError, UserError
+from tdam.feedback import FeedbackBlock
+
+
+def test_names_are_timms() -> None:
+    assert {"resnet18_tdam", "resnet34_tdam", "resnet50_tdam", "resnet101_tdam", "resnet_mini_tdam"} <= set(
+        timm.list_models("*_tdam")
+    )
+    model = timm.create_model("resnet_mini_tdam", num_classes=3, steps=3, drop_path_rate=0.1)
+    assert isinstance(model, ResNet)
+    assert tdam.num_steps(model) == 3
+    assert timm.data.resolve_data_config(model=model)["input_size"] == (3, 96, 96)
+
+
+def test_published_defaults() -> None:
+    with torch.device("meta"):
+        r18, r50, r101 = (tdam.create_model(f"resnet{depth}_tdam") for depth in (18, 50, 101))
+    assert (r18.feedback.steps, r18.feedback.distance, r18.feedback.attention) == (2, 2, "joint")
+    assert (r50.feedback.steps, r50.feedback.distance, r50.feedback.attention) == (2, 1, "joint")
+    chosen = [i for i, block in enumerate(r101.layer3) if isinstance(block, FeedbackBlock)]
+    assert chosen == [0, 1, 2, 8, 13, 18, 22]
+
+
+def test_blocks_are_chosen_by_stage_and_index() -> None:
+    model = tdam.create_model("resnet_mini_tdam", layers=(1, 2, 2, 2), td_blocks={2: [1, 9], 4: "all", 1: []})
+    chosen = [name for name, module in model.named_modules() if isinstance(module, FeedbackBlock)]
+    assert chosen == ["layer2.1", "layer4.0", "layer4.1"]
+
+
+def test_zero_init_covers_the_last_step() -> None:
+    """A new block is its shortcut, whatever the number of steps."""
+    model = tdam.create_model("resnet_mini_tdam", steps=3)
+    block = model.layer4[0]
+    for norm in (block.bn2, block.bn2_1, block.bn2_2):
+        assert not norm.weight.any()
+    x = torch.randn(2, 48, 6, 6)
+    torch.testing.assert_close(block(x), block.act2(block.downsample(x)))
+    for norm in (block.bn2, block.bn2_2):
+        torch.nn.init.ones_(norm.weight)
+    model.init_weights()
+    assert not block.bn2_2.weight.any()
+    kept = tdam.create_model("resnet_mini_tdam", zero_init_last=False).layer4[0]
+    assert kept.bn2_1.weight.all()
+
+
+def test_checkpoint_is_loaded(tmp_path: Path) -> None:
+    source = tdam.create_model("resnet_mini_tdam")
+    tdam.save_checkpoint(source, tmp_path / "x.safetensors", {})
+    loaded = tdam.create_model("resnet_mini_tdam", checkpoint=tmp_path / "x.safetensors")
+    assert torch.equal(loaded.fc.weight, source.fc.weight)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        tdam.create_model("resnet_mini_tdam", checkpoint=tmp_path / "y.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "message"),
+    [
+        ("resnet50_tdm", {}, UnknownNameError, "unknown model 'resnet50_tdm'; valid: resnet50_tdam"),
+        ("resnet50_tdam.joint_t2_m2", {}, UnknownNameError, "valid: resnet50_tdam.joint_t2_m1"),
+        ("resnet50", {"steps": 2}, UserError, "resnet50 is a plain network and takes no steps"),
+        ("resnet_mini_tdam", {"depth": 2}, UserError, "does not take this option.*depth"),
+        ("resnet_mini_tdam", {"distance": 3}, UserError, "distance 3 is more than .* choose 0 to 2"),
+        ("resnet_mini_tdam", {"steps": 0}, UserError, "steps must be an integer of at least 1, not 0"),
+        ("resnet_mini_tdam", {"steps": True}, UserError, "steps must be an integer"),
+        ("resnet_mini_tdam", {"order": "channel->spatial"}, UnknownNameError, "valid: channel_spatial"),
+        ("resnet_mini_tdam", {"td_blocks": {5: "all"}}, UserError, "no stage 5; .* stages 1 to 4"),
+        ("resnet_mini_tdam", {"td_blocks": {4: "al"}}, UserError, "block indices from 0, or 'all', not 'al'"),
+        ("resnet_mini_tdam", {"td_blocks": {4: [3]}}, UserError, "stage 4 has blocks 0 to 0"),
+        ("resnet_mini_tdam", {"td_blocks": [3, 4]}, UserError, "td_blocks must map"),
+        ("resnet_mini_tdam", {"attention": "identity", "distance": 2}, UserError, "as many bottom as top channels"),
+    ],
+)
+def test_errors_say_how_to_mend(name: str, options: dict, error: type[UserError], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        tdam.create_model(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_plain_networks_of_other_families_get_no_feedback() -> None:
+    with pytest.raises(UserError, match=r"no feedback for a RegNet; families: .*ResNet"):
+        tdam.add_feedback(tdam.create_model("regnetx_002"), tdam.FeedbackOptions())
+    with pytest.raises(UserError, match="already"):
+        tdam.add_feedback(tdam.create_model("resnet_mini_tdam"), tdam.FeedbackOptions())
+
+
+def test_add_feedback_keeps_a_networks_weights() -> None:
+    model = tdam.create_model("resnet10t")
+    weight = model.layer4[0].conv1.weight
+    tdam.add_feedback(model, tdam.FeedbackOptions(steps=2))
+    assert model.layer4[0].conv1.weight is weight
+    assert isinstance(model.layer4[0], nn.Module)
+    assert tdam.num_steps(model) == 2
