@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from eval.attention_shift import wilson_interval
 from eval.gallery import FOLDER, INDEX, IOU_HIT, read_predictions
+from eval.report.template import percent, signed
 from eval.results import CURVES, PREDICTIONS, read_results
 from eval.table import caption, rows_of_results
 from tdam.errors import UserError
@@ -103,24 +103,6 @@ def _data_url(path: Path) -> str:
     return f"data:{MEDIA_TYPES[path.suffix]};base64,{encoded}"
 
 
-def percent(value: float) -> str:
-    """A percentage that no line break tears apart.
-
-    >>> percent(12.345).split()
-    ['12.3', '%']
-    """
-    return f"{value:.1f}\u00a0%"
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """A number with its sign, minus as a minus.
-
-    >>> signed(-1.25), signed(2)
-    ('−1.2', '+2.0')
-    """
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
 def headline_sentences(report: Report) -> Iterator[str]:
     """The answer in words.
 
@@ -196,12 +178,11 @@ def headline_rows(report: Report) -> list[dict[str, Any]]:
         and `interval`, (low, high) or None.
     """
     rows = []
-    intervals = step_intervals(report)
     for name, figures in rows_of_results(report.results):
-        step = name.split()[1] if name.startswith("step") else None
-        kind = "oracle" if name.startswith("any") else "fusion"
-        if step is not None:
-            kind = "last" if step == report.steps[-1] else "step"
+        row = name.split()[1]  # "step 1", "fusion mean", "any step (oracle)"
+        kind = {"any": "oracle", "fusion": "fusion", "step": "step"}[name.split()[0]]
+        if row == report.steps[-1]:
+            kind = "last"
         values = {
             "top1_cls": figures["top1_cls"],
             "top5_cls": figures["top5_cls"],
@@ -211,45 +192,56 @@ def headline_rows(report: Report) -> list[dict[str, Any]]:
             "pxap": figures["pxap"],
         }
         cells = [
-            {"value": value, "interval": intervals.get(step, {}).get(key) if value is not None else None}
+            {
+                "value": value,
+                "interval": _interval(report.results, row, key, report.policy) if value is not None else None,
+            }
             for key, value in values.items()
         ]
         rows.append({"name": name, "kind": kind, "cells": cells})
     return rows
 
 
-def step_intervals(report: Report) -> dict[str, dict[str, tuple[float, float]]]:
-    """Wilson's 95 % intervals in percent of the figures that are shares of images, per step.
+def _interval(results: dict[str, Any], row: str, figure: str, policy: str) -> tuple[float, float] | None:
+    """The interval of a figure, if one was computed."""
+    intervals = results.get("intervals")
+    found = intervals["rows"].get(row, {}).get(figure) if intervals else None
+    if isinstance(found, dict):  # Loc figures have one per threshold policy
+        found = found.get(policy)
+    return None if found is None else (found[0], found[1])
+
+
+def error_kinds(report: Report) -> dict[str, dict[str, float]]:
+    """Kinds of error of every step, in percent of the images.
 
     Args:
         report: Contents of a results folder.
 
     Returns:
-        Step -> figure -> (low, high). Empty under a protocol that averages over classes.
+        Step -> kind -> percent: what `results.json` holds under `breakdown`, else localized or not by named or not.
     """
-    if report.results["conventions"]["macro"]:
-        return {}
-    intervals = {}
-    for step, rows in report.predictions.groupby("step"):
-        hit, top1, top5 = (
-            rows["iou"].ge(IOU_HIT).to_numpy(),
-            rows["top1_correct"].eq(1).to_numpy(),
-            rows["top5_correct"].eq(1).to_numpy(),
-        )
-        shares = {
-            "top1_cls": top1,
-            "top5_cls": top5,
-            "gt_known_loc": hit,
-            "top1_loc": hit & top1,
-            "top5_loc": hit & top5,
+    known = report.results.get("breakdown")
+    if known:
+        return {
+            step: {
+                kind.replace("_", " "): 100 * part / max(sum(known[step].values()), 1)
+                for kind, part in known[step].items()
+            }
+            for step in report.steps
         }
-        intervals[str(step)] = {name: _percent_interval(share) for name, share in shares.items()}
-    return intervals
-
-
-def _percent_interval(share: np.ndarray) -> tuple[float, float]:
-    low, high = wilson_interval(float(share.mean()), len(share))
-    return 100 * low, 100 * high
+    if report.results["metrics"]["top1_cls"] is None:
+        return {}
+    kinds = {}
+    for step, rows in report.predictions.groupby("step"):
+        hit, named = rows["iou"].ge(IOU_HIT), rows["top1_correct"].eq(1)
+        parts = {
+            "localized and named": hit & named,
+            "localized, wrong class": hit & ~named,
+            "named, not localized": ~hit & named,
+            "neither": ~hit & ~named,
+        }
+        kinds[str(step)] = {kind: 100 * float(part.mean()) for kind, part in parts.items()}
+    return kinds
 
 
 def class_rows(report: Report) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from eval.report.data import (
     HISTOGRAM_BINS,
     Report,
     class_rows,
+    error_kinds,
     headline_rows,
     headline_sentences,
     iou_histograms,
@@ -60,9 +61,7 @@ MOVES: Final = (
     Column("region IoU", "IoU of the thresholded maps", "region_iou"),
     Column("rank correlation", "Spearman's rank correlation of the maps", "rank_correlation"),
     Column("JS distance", "Jensen–Shannon distance of the maps: 0 equal, 1 disjoint", "js_distance"),
-    Column(
-        "centre moved %", "shift of the centre of mass, percent of the diagonal", "centroid_shift", 100, 1
-    ),
+    Column("centre moved %", "shift of the centre of mass, percent of the diagonal", "centroid_shift", 100, 1),
 )
 EFFECTS: Final = (
     Column("class changed %", "share of images with another predicted class", "class_changed", 100, 1),
@@ -138,7 +137,7 @@ def report_page(report: Report) -> str:
         rows=headline_rows(report),
         curve_charts=curve_charts(report),
         mark_words="threshold of the headline and, where another, the best one for these images (oracle)",
-        breakdown=_breakdown(results),
+        breakdown=_breakdown(report) if has_boxes else None,
         histogram=_histogram(report) if has_boxes else None,
         shift=_shift(results),
         moves=MOVES,
@@ -197,19 +196,15 @@ def _histogram(report: Report) -> Any:
     return line_chart("Histogram of IoU per step", series, "IoU of the box", "percent of images", steps=True)
 
 
-def _breakdown(results: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Chart and legend of the kinds of error, in percent of all images."""
-    rows = results.get("breakdown")
-    if not rows:
+def _breakdown(report: Report) -> dict[str, Any] | None:
+    """Chart and legend of the kinds of error."""
+    kinds = error_kinds(report)
+    if not kinds:
         return None
-    percent = {}
-    for step in results["steps"]:
-        total = sum(rows[step].values()) or 1
-        percent[f"step {step}"] = {part.replace("_", " "): 100 * value / total for part, value in rows[step].items()}
-    names = dict.fromkeys(part for parts in percent.values() for part in parts)
+    rows = {f"step {step}": parts for step, parts in kinds.items()}
     return {
-        "chart": stacked_bars("Kinds of error per step, percent of images", percent),
-        "parts": [(name, "") for name in names],
+        "chart": stacked_bars("Kinds of error per step, percent of images", rows),
+        "parts": list(dict.fromkeys(kind for parts in kinds.values() for kind in parts)),
     }
 
 

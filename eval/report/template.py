@@ -32,8 +32,26 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["readable"] = readable_name
+    environment.filters.update(readable=readable_name, signed=signed)
     return environment
+
+
+def percent(value: float) -> str:
+    """A percentage that no line break tears apart.
+
+    >>> percent(12.345).split()
+    ['12.3', '%']
+    """
+    return f"{value:.1f}\u00a0%"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, minus as a minus.
+
+    >>> signed(-1.25), signed(2)
+    ('−1.2', '+2.0')
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def render(template: str, **values: Any) -> str:

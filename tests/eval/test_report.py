@@ -13,11 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 from results_folder import HOSTILE_CLASS, HOSTILE_IMAGE, with_hostile_names, write_results
-from scipy.stats import binomtest
 
 from eval.report import charts, write_comparison, write_report
-from eval.report.comparison import last_step_difference, mcnemar
-from eval.report.data import class_rows, read_report, step_intervals
+from eval.report.data import class_rows, error_kinds, read_report
 from tdam.errors import UserError
 
 
@@ -108,12 +106,12 @@ def test_two_hundred_images_stay_under_eight_megabytes(results: Path, tmp_path: 
     assert write_report(folder).stat().st_size < 8_000_000
 
 
-def test_intervals_are_wilsons(results: Path) -> None:
-    report = read_report(results)
-    rows = report.predictions[report.predictions["step"] == 2]
-    hits = int(((rows["iou"] >= 0.5) & (rows["top1_correct"] == 1)).sum())
-    low, high = binomtest(hits, len(rows)).proportion_ci(method="wilson")
-    assert step_intervals(report)["2"]["top1_loc"] == pytest.approx((100 * low, 100 * high), abs=1e-3)
+def test_intervals_are_those_of_results_json(results: Path, page: Page) -> None:
+    known = json.loads((results / "results.json").read_text())
+    for step in ("1", "2"):
+        of_step = known["intervals"]["rows"][step]
+        for low, high in (of_step["top1_cls"], of_step["gt_known_loc"]["val"], of_step["max_box_acc_v2"]):
+            assert f"[{low:.1f}, {high:.1f}]" in page.text
 
 
 def test_classes_add_up_to_the_whole(results: Path) -> None:
@@ -147,6 +145,15 @@ def test_what_is_no_results_folder_is_named(results: Path, tmp_path: Path) -> No
         write_report(tmp_path / "damaged")
 
 
+def test_kinds_of_error_add_up_to_the_figures(results: Path) -> None:
+    report = read_report(results)
+    for step, kinds in error_kinds(report).items():
+        known = report.results["steps"][step]
+        assert sum(kinds.values()) == pytest.approx(100)
+        assert kinds["localized and named"] == pytest.approx(known["top1_loc"]["val"])
+        assert kinds["localized and named"] + kinds["named, not localized"] == pytest.approx(known["top1_cls"])
+
+
 def test_error_breakdown_is_drawn_in_percent() -> None:
     chart = str(charts.stacked_bars("kinds", {"step 1": {"a": 25.0, "b": 75.0}, "step 2": {"b": 100.0}}))
     widths = {match[0]: float(match[1]) for match in re.findall(r'part-(\d)" x="[\d.]+" y="4" width="([\d.]+)"', chart)}
@@ -171,35 +178,6 @@ def test_text_in_charts_is_escaped() -> None:
     assert "&lt;script&gt;" in chart
 
 
-def two_networks() -> tuple[pd.DataFrame, pd.DataFrame]:
-    generator = np.random.default_rng(0)
-    names = [f"{number}.jpg" for number in range(60)]
-    frames = [
-        pd.DataFrame({"image": np.repeat(names, 2), "step": [1, 2] * 60, "iou": generator.random(120)})
-        for _ in range(2)
-    ]
-    # The other network judged the images in another order.
-    return frames[0], frames[1].iloc[::-1].sort_values("step", kind="stable")
-
-
-def test_difference_pairs_images_by_name() -> None:
-    first, other = two_networks()
-    merged = first[first["step"] == 2].merge(other[other["step"] == 2], on="image")
-    a, b = merged["iou_x"] >= 0.5, merged["iou_y"] >= 0.5
-    row = last_step_difference(first, other)
-    assert (row["only_first"], row["only_this"]) == ((a & ~b).sum(), (b & ~a).sum())
-    assert row["difference"] == pytest.approx(100 * (b.mean() - a.mean()))
-    values = b.astype(float) - a.astype(float)
-    half = 1.959964 * values.std(ddof=0) / np.sqrt(len(values))
-    assert (row["low"], row["high"]) == pytest.approx((100 * (values.mean() - half), 100 * (values.mean() + half)))
-
-
-@pytest.mark.parametrize(("a", "b"), [(0, 0), (3, 9), (12, 2), (400, 371)])
-def test_mcnemar_is_a_sign_test(a: int, b: int) -> None:
-    expected = binomtest(a, a + b).pvalue if a + b else 1.0
-    assert mcnemar(a, b) == pytest.approx(expected)
-
-
 def test_comparison_of_a_folder_with_itself_finds_no_difference(results: Path, tmp_path: Path) -> None:
     copy = tmp_path / "again"
     shutil.copytree(results, copy)
@@ -219,7 +197,7 @@ def test_what_cannot_be_compared_is_refused(results: Path, tmp_path: Path) -> No
         write_comparison([results, other], tmp_path / "c.html")
     known = json.loads((other / "results.json").read_text()) | {"dataset": "cub"}
     (other / "results.json").write_text(json.dumps(known))
-    with pytest.raises(UserError, match="dataset cub"):
+    with pytest.raises(UserError, match="of dataset cub"):
         write_comparison([results, other], tmp_path / "c.html")
     with pytest.raises(UserError, match="at least two"):
         write_comparison([results], tmp_path / "c.html")
