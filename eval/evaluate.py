@@ -19,7 +19,7 @@ from eval.protocols import Protocol
 from eval.records import Records, iou_levels, record_type
 from eval.sweep import best_iou_per_cut, cut_table
 from tdam.errors import UserError
-from wsol.boxes import boxes_from_score_map, scale_boxes
+from wsol.boxes import boxes_from_score_map
 from wsol.data import GroundTruth
 
 FUSED_ROWS = ("mean", "max", "confidence")
@@ -173,9 +173,10 @@ class SplitPass:
         """One box of each image, carried from its map to its original frame; -1 where that frame is not listed."""
         height, width = map_size
         found = np.full((len(indices), 4), -1, dtype=np.int64)
-        for place, (image_width, image_height) in enumerate(self.ground_truth.sizes[indices].tolist()):
-            if image_width:
-                found[place] = scale_boxes(boxes[place], (width, height), (image_width, image_height))
+        for place, size in enumerate(self.ground_truth.sizes[indices]):
+            if size[0]:
+                box = self.protocol.unmap_boxes(boxes[place], size, (width, height))
+                found[place] = np.clip(np.floor(box + 0.5), 0, np.tile(size - 1, 2))
         return found
 
     def _classify(

@@ -27,6 +27,7 @@ class Curves:
         all: MaxBoxAccV2 curve ``(n,)`` of each IoU threshold: best box of all contours.
         localization: ``gt_known_loc``, ``top1_loc`` and ``top5_loc`` ``(n,)``, at IoU 0.5.
         classification: ``top1_cls`` and ``top5_cls``.
+        held: The localization figures at further thresholds, which need not be among the ``(n,)``.
     """
 
     thresholds: npt.NDArray[np.float64]
@@ -34,6 +35,7 @@ class Curves:
     all: dict[float, npt.NDArray[np.float64]]
     localization: dict[str, npt.NDArray[np.float64]]
     classification: dict[str, float]
+    held: dict[float, dict[str, float]]
 
     @property
     def best_threshold(self) -> float:
@@ -41,8 +43,16 @@ class Curves:
         return float(self.thresholds[self.localization["gt_known_loc"].argmax()])
 
     def at(self, threshold: float) -> dict[str, float]:
-        """GT-known, Top-1 and Top-5 Loc at the listed threshold nearest to `threshold`."""
+        """GT-known, Top-1 and Top-5 Loc at a threshold.
+
+        Raises:
+            ValueError: If nothing was counted at that threshold.
+        """
+        if threshold in self.held:
+            return self.held[threshold]
         index = int(np.abs(self.thresholds - threshold).argmin())
+        if abs(self.thresholds[index] - threshold) > 1e-9:
+            raise ValueError(f"nothing was counted at threshold {threshold}; the nearest is {self.thresholds[index]:g}")
         return {name: float(curve[index]) for name, curve in self.localization.items()}
 
     def max_box_acc(self) -> dict[float, float]:
@@ -97,6 +107,7 @@ class CurveCounter:
         rows: Names of the rows in the records.
         protocol: Conventions of hits and means.
         labels: Class of every image of the split ``(N,)``.
+        held: Further thresholds to count the localization figures at.
         cam_threshold_interval: Step of the thresholds.
     """
 
@@ -105,11 +116,13 @@ class CurveCounter:
         rows: Sequence[str],
         protocol: Protocol,
         labels: npt.NDArray[np.int64],
+        held: Sequence[float] = (),
         cam_threshold_interval: float = 0.001,
     ) -> None:
         self.rows = tuple(rows)
         self.protocol = protocol
         self.labels = labels
+        self.held = tuple(held)
         self.thresholds = cam_thresholds(cam_threshold_interval)
         self._sums: dict[str, dict[str, npt.NDArray[Any]]] = {}
 
@@ -117,7 +130,7 @@ class CurveCounter:
         """Count a chunk of records."""
         macro = self.protocol.macro
         weights = image_weights(records["index"], self.labels, self.protocol) if macro else None
-        representative, place = distinct_thresholds(records, self.thresholds)
+        representative, place = distinct_thresholds(records, np.append(self.thresholds, self.held))
         for name, hits_of in self._sources(records).items():
             sums = self._sums.setdefault(name, {})
             for figure, hits in hits_of(representative).items():
@@ -132,12 +145,17 @@ class CurveCounter:
 
     def _curves(self, sums: dict[str, npt.NDArray[Any]], share: float) -> Curves:
         percent = {figure: np.asarray(total, dtype=np.float64) * share for figure, total in sums.items()}
+        count = len(self.thresholds)
         return Curves(
             thresholds=self.thresholds,
-            largest={iou: percent[f"largest@{iou}"] for iou in IOU_THRESHOLDS},
-            all={iou: percent[f"all@{iou}"] for iou in IOU_THRESHOLDS},
-            localization={name: percent[name] for name in LOC_FIGURES},
+            largest={iou: percent[f"largest@{iou}"][:count] for iou in IOU_THRESHOLDS},
+            all={iou: percent[f"all@{iou}"][:count] for iou in IOU_THRESHOLDS},
+            localization={name: percent[name][:count] for name in LOC_FIGURES},
             classification={name: float(percent[name][0]) for name in ("top1_cls", "top5_cls")},
+            held={
+                threshold: {name: float(percent[name][count + place]) for name in LOC_FIGURES}
+                for place, threshold in enumerate(self.held)
+            },
         )
 
     def _sources(
@@ -188,10 +206,14 @@ def distinct_thresholds(
 
 
 def count_curves(
-    chunks: Iterable[Records], rows: Sequence[str], protocol: Protocol, labels: npt.NDArray[np.int64]
+    chunks: Iterable[Records],
+    rows: Sequence[str],
+    protocol: Protocol,
+    labels: npt.NDArray[np.int64],
+    held: Sequence[float] = (),
 ) -> dict[str, Curves]:
-    """Curves of every row of a split, from all its records."""
-    counter = CurveCounter(rows, protocol, labels)
+    """Curves of every row of a split, from all its records; arguments as in `CurveCounter`."""
+    counter = CurveCounter(rows, protocol, labels, held)
     num_images = 0
     for records in chunks:
         counter.count(records)

@@ -204,7 +204,9 @@ class _Evaluation:
     def _thresholds(self, folder: Path) -> tuple[Thresholds, str | None]:
         """The fixed threshold, and those chosen on val with the words that say where."""
         options = self.options
-        fixed = self.protocol.fixed_threshold if options.threshold is None else options.threshold
+        fixed = options.threshold
+        if fixed is None:
+            fixed = self.protocol.threshold_for(self.dataset.ground_truth.dataset)
         if options.val_results is not None:
             earlier = read_results(options.val_results)
             chosen = earlier["thresholds"]["val"] or earlier["thresholds"]["oracle"]

@@ -119,11 +119,14 @@ def judge_split(
     save_state(state, done, counters, known)
     process.wait()
     record_files = [record_path(folder, rank) for rank in range(process.count)]
-    has_boxes = any(len(boxes) for boxes in ground_truth.boxes)
+    curves = {}
+    if any(len(boxes) for boxes in ground_truth.boxes):
+        held = (thresholds.fixed,)
+        curves = count_curves(read_records(record_files), rows, protocol, ground_truth.labels, held)
     return JudgedSplit(
         ground_truth=ground_truth,
         rows=rows,
-        curves=count_curves(read_records(record_files), rows, protocol, ground_truth.labels) if has_boxes else {},
+        curves=curves,
         pxap={name: metric.compute() for name, metric in pixel_metrics.items()},
         attention_shift=None if shift is None else shift.compute(),
         record_files=record_files,
