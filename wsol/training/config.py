@@ -148,9 +148,9 @@ class TrainingConfig:
     """Modules that are not trained, such as conv1 bn1 layer1; their norms keep their statistics."""
 
     select_by: str = "max_box_acc"
-    """Validation metric that chooses the best checkpoint; any that ends in loc or acc uses boxes."""
+    """Validation metric that chooses the best checkpoint; all but top1_cls and top5_cls look at boxes or masks."""
     validate_every: int = 1
-    """Epochs between validations; the last epoch is always validated."""
+    """Epochs between validations; the last epoch is always validated. 0: no validation, last is best."""
 
     data_root: str | None = None
     """Folder of the dataset; none: the environment variable WSOL_DATA, else ./data."""
@@ -179,7 +179,7 @@ class TrainingConfig:
         check_name("schedule", self.schedule, SCHEDULES)
         check_name("crop", self.crop, CROPS)
         check_name("precision", self.precision, PRECISIONS)
-        for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
+        for name in ("epochs", "batch_size", "accumulate", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.lr <= 0:

@@ -25,11 +25,12 @@ from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method, create_method
 from wsol.training.batches import TrainingBatches, image_transform
 from wsol.training.config import TrainingConfig
+from wsol.training.curves import write_training_curves
 from wsol.training.log import RunLog
 from wsol.training.network import create_network, freeze_modules
 from wsol.training.optim import create_mixup, create_optimizer, create_schedule
 from wsol.training.randomness import Stream, seed_at
-from wsol.training.state import STATE_FILE, Position, load_state, save_state
+from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state
 
 Validate = Callable[[Method], dict[str, float]]
 # What classification accuracy alone, without any box, would choose by.
@@ -111,14 +112,18 @@ class Trainer:
     def fit(self) -> dict[str, float]:
         """Train to the end and return the figures of the best epoch.
 
-        Writes ``last.safetensors``, ``best.safetensors``, ``state.pt``, ``log.csv`` into the run's folder, the
-        state last: whatever moment the process is killed at, `resume` finds a state that fits the other files or
-        precedes them.
+        Writes ``last.safetensors``, ``best.safetensors``, ``log.csv`` and ``state.pt`` into the run's folder after
+        every epoch, the state last: whatever moment the process is killed at, `resume` finds a state that fits the
+        other files or precedes them. At the end comes ``curves.png``. The folder of an earlier run is kept under
+        another name.
 
         Raises:
             UserError: If the loss is no longer finite or a file cannot be written; the last good state is intact.
         """
         main = self.accelerator.is_main_process
+        if main and self.updates == 0:
+            keep_earlier_run(self.folder)
+        self.accelerator.wait_for_everyone()
         with RunLog(
             self.folder, self.epochs, len(self.batches), self.config.tensorboard, self.updates, enabled=main
         ) as log:
@@ -127,6 +132,9 @@ class Trainer:
                 self._finish_epoch(seconds)
                 log.epoch(self.position.rows)
                 self._save(log)
+            if main:
+                best = self.position.best
+                write_training_curves(self.folder, self.position.rows, best["epoch"] if best else None)
             for line in self.summary():
                 log.print(line)
         return self.position.best or self.position.rows[-1]
@@ -303,6 +311,6 @@ class Trainer:
             return
         blind = max(validated, key=lambda row: row[CLASSIFICATION])
         yield (
-            f"choosing by {key} looks at the val split's boxes; {CLASSIFICATION} alone would choose epoch "
+            f"choosing by {key} looks at the val split's boxes or masks; {CLASSIFICATION} alone would choose epoch "
             f"{blind['epoch']:.0f} ({CLASSIFICATION} {blind[CLASSIFICATION]:.2f}, {key} {blind[key]:.2f})"
         )

@@ -88,3 +88,16 @@ def load_state(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(f"cannot read {path}: {error}; remove it or start without --resume") from error
+
+
+def keep_earlier_run(folder: Path) -> Path | None:
+    """Rename the folder of an earlier run out of the way of a new one; returns its new name, None if there is none.
+
+    >>> keep_earlier_run(Path("no/such/run"))
+    """
+    if not (folder / STATE_FILE).exists():
+        return None
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}-{number}")).exists():
+        number += 1
+    return folder.rename(kept)
