@@ -1,16 +1,19 @@
-"""How a box is written down and how two boxes overlap."""
+"""How a box is found, written down, and how two boxes overlap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Box = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True)
 class BoxConvention:
-    """The choices in which evaluation codes differ between a contour and its IoU.
+    """The choices in which evaluation codes differ between a thresholded map and an IoU.
 
     The defaults are those of wsolevaluation (clovaai/wsolevaluation@96f4b88).
 
@@ -19,12 +22,21 @@ class BoxConvention:
             and intersections. False: continuous coordinates, width is ``x1 - x0``.
         clamp_end: A contour's box ends one past its last pixel (``x + w``); True limits that end to
             the map's last pixel (``W - 1``, ``H - 1``).
-        empty_box: Box of a map without foreground, ``(x0, y0, x1, y1)``.
+        empty_box: Box ``(x0, y0, x1, y1)`` of a map without foreground; ``"full"``: ``(0, 0, W, H)``.
+        largest_by: Which of several contours is "the largest". ``"contour_area"``: the largest
+            `cv2.contourArea`, holes filled. ``"pixel_count"``: the 8-connected component with the most
+            pixels. ``"polygon_points"``: the contour, holes included, with the most points if it has
+            more than 15, else none (the TDAM authors' rule).
     """
 
     closed_pixels: bool = True
     clamp_end: bool = True
-    empty_box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    empty_box: Box | Literal["full"] = (0, 0, 0, 0)
+    largest_by: Literal["contour_area", "pixel_count", "polygon_points"] = "contour_area"
+
+    def empty_box_of(self, width: int, height: int) -> Box:
+        """The box of a map of this size without foreground."""
+        return (0, 0, width, height) if self.empty_box == "full" else self.empty_box
 
 
 def box_iou(boxes: NDArray[np.generic], others: NDArray[np.generic], closed_pixels: bool = True) -> NDArray[np.float64]:

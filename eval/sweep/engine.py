@@ -23,11 +23,20 @@ MAX_SIDE = 2**15 - 1  # the kernel packs both coordinates of a pixel into 31 bit
 Truth = list[NDArray[np.float64]]
 
 
+def run_sweep(maps: NDArray[np.floating], truth: Truth, convention: BoxConvention, sweep: Any) -> None:
+    """Fill the sweep of a batch by the fastest way that knows the convention's box rule."""
+    kernel = compiled_kernel() if convention.largest_by != "polygon_points" else None
+    if kernel is None:
+        run_opencv(maps, truth, convention, sweep)
+    else:
+        run_compiled(kernel, maps, truth, convention, sweep)
+
+
 @functools.cache
-def engine() -> Callable[[NDArray[np.floating], Truth, BoxConvention, Any], None]:
-    """The fastest sweep that works here; ``WSOL_SWEEP=opencv`` in the environment avoids compiling."""
+def compiled_kernel() -> Callable[..., None] | None:
+    """The compiled sweep, or None where it cannot compile; ``WSOL_SWEEP=opencv`` avoids compiling."""
     if os.environ.get("WSOL_SWEEP") == "opencv":
-        return run_opencv
+        return None
     try:
         from eval.sweep.kernel import sweep_images
 
@@ -35,8 +44,8 @@ def engine() -> Callable[[NDArray[np.floating], Truth, BoxConvention, Any], None
         _run_range(sweep_images, probe, [np.zeros((1, 4))], BoxConvention(), _outputs(1))
     except Exception as error:  # numba fails in many ways where it has no working LLVM or no writable cache
         warnings.warn(f"the compiled sweep is not available ({error}); OpenCV is used, slower", stacklevel=2)
-        return run_opencv
-    return functools.partial(run_compiled, sweep_images)
+        return None
+    return sweep_images
 
 
 def run_opencv(maps: NDArray[np.floating], truth: Truth, convention: BoxConvention, sweep: Any) -> None:
@@ -89,8 +98,9 @@ def _run_range(
     last = (width - 1.0, height - 1.0) if convention.clamp_end else (float(width), float(height))
     rows = np.cumsum([0, *map(len, truth)])
     plus = 1.0 if convention.closed_pixels else 0.0
-    empty_box = np.array(convention.empty_box, dtype=np.int32)
-    kernel(maps, np.concatenate(truth), rows, (plus, *last), empty_box, *outputs)
+    empty_box = np.array(convention.empty_box_of(width, height), dtype=np.int32)
+    by_contour_area = convention.largest_by == "contour_area"
+    kernel(maps, np.concatenate(truth), rows, by_contour_area, (plus, *last), empty_box, *outputs)
 
 
 def _outputs(num_images: int) -> tuple[NDArray[Any], ...]:

@@ -57,8 +57,8 @@ def group_table(connectivity: int) -> NDArray[np.int8]:
     return table
 
 
-def area_table() -> NDArray[np.int8]:
-    """Twice the area that a pixel adds to its component's outer contour, ``(256,)`` int8.
+def area_table() -> NDArray[np.int32]:
+    """Twice the area that a pixel adds to its component's outer contour, ``(256,)``.
 
     The shoelace area through pixel centres of a component without holes (`cv2.contourArea`) is 1 per
     2×2 block of four pixels and 1/2 per block of three; so a pixel adds 1/2 for each of its four
@@ -66,5 +66,5 @@ def area_table() -> NDArray[np.int8]:
     """
     return np.array(
         [sum(sum(byte >> bit & 1 for bit in block) >= 2 for block in _BLOCKS) for byte in range(256)],
-        dtype=np.int8,
+        dtype=np.int32,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eval.errors import InputError
 from eval.sweep.conventions import BoxConvention
-from eval.sweep.engine import engine
+from eval.sweep.engine import run_sweep
 from eval.sweep.inputs import as_boxes, as_score_maps
 from tdam.errors import check_name
 
@@ -133,5 +133,5 @@ def best_iou_per_cut(score_maps: Any, boxes: Sequence[Any], convention: BoxConve
         num_boxes=np.empty((len(maps), NUM_CUTS), dtype=np.int32),
     )
     if len(maps) > 0:
-        engine()(maps, truth, convention or BoxConvention(), sweep)
+        run_sweep(maps, truth, convention or BoxConvention(), sweep)
     return sweep

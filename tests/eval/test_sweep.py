@@ -16,7 +16,7 @@ from wsol_goldens import golden_cases, golden_map, golden_sweeps, load_arrays, l
 from eval.errors import InputError
 from eval.sweep import BoxConvention, Sweep, best_iou_per_cut, box_iou, cam_thresholds, cut_table
 from eval.sweep.contours import contour_boxes
-from eval.sweep.engine import engine, run_opencv
+from eval.sweep.engine import compiled_kernel, run_opencv
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,12 @@ def regen() -> ModuleType:
 def plain_sweep(quantized: np.ndarray, truth: np.ndarray, convention: BoxConvention) -> Sweep:
     """All 256 cuts, each by its own findContours."""
     per_cut = [contour_boxes(quantized, cut, convention) for cut in range(256)]
-    ious = [box_iou(boxes, truth, convention.closed_pixels).max(axis=1) for boxes, _ in per_cut]
+    largest = np.array([box for _, box in per_cut])
     return Sweep(
         maximum=np.array([quantized.max()]),
-        largest=np.array([[iou[index] for iou, (_, index) in zip(ious, per_cut, strict=True)]]),
-        all=np.array([[iou.max() for iou in ious]]),
-        largest_boxes=np.array([[boxes[index] for boxes, index in per_cut]]),
+        largest=box_iou(largest, truth, convention.closed_pixels).max(axis=1)[None],
+        all=np.array([[box_iou(boxes, truth, convention.closed_pixels).max() for boxes, _ in per_cut]]),
+        largest_boxes=largest[None],
         num_boxes=np.array([[len(boxes) for boxes, _ in per_cut]]),
     )
 
@@ -154,6 +154,8 @@ CONVENTIONS = [
     BoxConvention(),
     BoxConvention(closed_pixels=False),
     BoxConvention(clamp_end=False, empty_box=(0, 0, 1, 1)),
+    BoxConvention(empty_box="full", largest_by="pixel_count"),
+    BoxConvention(closed_pixels=False, largest_by="polygon_points"),
 ]
 
 
@@ -185,7 +187,7 @@ def test_opencv_path_equals_plain_sweep(quantized: np.ndarray, seed: int, conven
 
 
 def test_kernel_is_in_use() -> None:
-    assert engine() is not run_opencv
+    assert compiled_kernel() is not None
 
 
 def test_batch_order_threads_and_float32_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
