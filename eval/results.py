@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.breakdown import OUTCOMES
 from eval.evaluate import Thresholds
 from eval.figures import ANY_STEP, LOC_FIGURES, Curves
 from eval.split import JudgedSplit
@@ -156,6 +157,7 @@ def prediction_chunks(judged: JudgedSplit) -> Iterator[pd.DataFrame]:
                 "y1": box[:, 3],
                 "iou": of_steps["iou"],
                 "iou_fixed": of_steps["iou_fixed"],
+                "outcome": np.array(OUTCOMES, dtype=object)[of_steps["outcome"]],
                 "predicted_x0": predicted[:, 0],
                 "predicted_y0": predicted[:, 1],
                 "predicted_x1": predicted[:, 2],

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from eval.breakdown import Breakdown
 from eval.coco import write_coco
 from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
@@ -283,6 +284,7 @@ class _Evaluation:
                 "headline": "fixed" if thresholds.val is None else "val",
             },
             "intervals": self._intervals(judged, thresholds),
+            **self._breakdown(judged, has_logits),
             "attention_shift": judged.attention_shift,
             "network": self._network_facts(),
             "data": {
@@ -303,6 +305,15 @@ class _Evaluation:
         for records in judged.records():
             bootstrap.count(records)
         return bootstrap.compute()
+
+    def _breakdown(self, judged: JudgedSplit, has_logits: bool) -> dict[str, Any]:
+        """Kinds of error and results per group; empty where no image has a box."""
+        if not judged.curves:
+            return {}
+        breakdown = Breakdown(judged.rows, judged.ground_truth, self.protocol, has_logits)
+        for records in judged.records():
+            breakdown.count(records)
+        return breakdown.compute()
 
     def _network_facts(self) -> dict[str, Any] | None:
         if self.network is None:
