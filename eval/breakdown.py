@@ -30,7 +30,6 @@ def box_outcomes(
 ) -> npt.NDArray[np.uint8]:
     """The outcome of every image, the first of these that holds.
 
-
     - ``correct``: the box is a hit, and the class is right where classes are known;
     - ``wrong_class``: the box is a hit;
     - ``several_objects``: the box covers more than 30 % (IoG) of at least two objects;
