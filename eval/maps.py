@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 import tdam
 from tdam.errors import UserError, check_name
-from wsol.cam import ClassActivationMaps, class_activation_maps, maps_of_classes
+from wsol.cam import ClassActivationMaps, class_activation_maps, makes_own_maps, maps_of_classes
 from wsol.data import GroundTruth, ImageError, LocalizationDataset
 from wsol.scoremap import has_contrast, score_maps
 from wsol.weights import TrainedNetwork
@@ -176,7 +176,7 @@ class NetworkMaps:
         self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor
     ) -> tuple[ClassActivationMaps, ClassActivationMaps]:
         """Maps of the labels and of the predictions; CAM needs one forward pass for both."""
-        if self.method != "cam":
+        if self.method != "cam" or makes_own_maps(model):
             of_predictions = class_activation_maps(model, images, None, self.method, self.scope)
             return class_activation_maps(model, images, labels, self.method, self.scope), of_predictions
         with torch.inference_mode():

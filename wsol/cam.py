@@ -70,6 +70,11 @@ def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) 
     return ClassActivationMaps(maps, classes, outputs.logits.detach())
 
 
+def makes_own_maps(model: nn.Module) -> bool:
+    """Whether class activation maps come from heads of the model's own, as with the training method ACoL."""
+    return hasattr(model, "class_activation_maps")
+
+
 def class_activation_maps(
     model: nn.Module,
     images: Tensor,
@@ -95,6 +100,8 @@ def class_activation_maps(
         UnknownNameError: If `method` is unknown.
     """
     check_name("map method", method, CAM_METHODS)
+    if method == "cam" and makes_own_maps(model):
+        return model.class_activation_maps(images, class_ids)
     with torch.no_grad():
         outputs = tdam.forward_steps(model, images, scope=scope)
     if method == "cam":

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import tdam
+import wsol
 from tdam.errors import UnknownNameError, UserError
-from wsol.methods import METHODS, create_method, load_trained
+from wsol.methods import METHODS, create_method
 from wsol.methods.acol import ACoL
 from wsol.methods.adl import attention_dropout, default_positions
 from wsol.methods.base import step_likeness
@@ -182,20 +183,25 @@ def test_acol_erases_what_head_a_attends_to_and_joins_both_maps():
     torch.testing.assert_close(cams.logits[0], method(images, targets).logits)
 
 
-def test_acol_comes_back_from_its_checkpoint(tmp_path):
+def test_acol_comes_back_from_its_checkpoint_and_is_opened_as_any_network(tmp_path):
     method = ACoL(tdam.create_model("resnet_mini_tdam", num_classes=3), width=8).eval()
     config = {
         "model": "resnet_mini_tdam",
         "num_classes": 3,
         "model_args": {},
         "method": "acol",
+        "trained": True,
         "training": {"method_args": {"width": 8}},
     }
     tdam.save_checkpoint(method.deployed, tmp_path / "acol.safetensors", config)
-    loaded, _ = load_trained(tmp_path / "acol.safetensors")
+    opened = wsol.open_trained("resnet_mini_tdam", checkpoint=tmp_path / "acol.safetensors", num_classes=3)
     images, targets = images_and_targets(2)
-    first, second = (module.class_activation_maps(images, targets).maps for module in (method, loaded))
-    assert torch.equal(first, second)
+    for classes in (targets, None):
+        expected = method.class_activation_maps(images, classes)
+        cams = wsol.class_activation_maps(opened.model, images, classes)
+        assert cams.maps.shape == (2, 2, 12, 12)
+        assert torch.equal(cams.maps, expected.maps)
+        assert torch.equal(cams.class_ids, expected.class_ids)
 
 
 def test_confident_pixels_by_the_rules_of_wsolevaluation():

@@ -40,6 +40,11 @@ class ACoL(Method):
         network.get_classifier().requires_grad_(False)
         self.head_a, self.head_b = (conv_head(channels, width, num_classes) for _ in range(2))
 
+        # What tells a network's classes, input and steps tells this module's.
+        self.num_classes = num_classes
+        self.pretrained_cfg = network.pretrained_cfg
+        self.feedback = getattr(network, "feedback", None)
+
     @property
     def deployed(self) -> nn.Module:
         """This module: the heads make the maps."""

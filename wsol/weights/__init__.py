@@ -16,6 +16,7 @@ from torch import nn
 
 import tdam
 from tdam.errors import CheckpointError, UserError, check_name
+from wsol.methods import load_trained
 
 BUNDLED = Path(__file__).parent
 # Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.
@@ -138,7 +139,7 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
             f"{path} was trained for {config['num_classes']} classes, the dataset has {num_classes}: "
             "pass a checkpoint trained on this dataset"
         )
-    model, _ = tdam.load_model(path)
+    model, _ = load_trained(path)
     names = config.get("class_names")
     return _trained(model, model_name, tuple(names) if names else None, source)
 
