@@ -19,6 +19,7 @@ from eval.metrics import PixelAveragePrecision, label_ranks
 from eval.protocols import Protocol
 from eval.records import Records, iou_levels, record_type
 from eval.sweep import best_iou_per_cut, cut_table
+from eval.tdam_protocol import FilteredStepAccuracy
 from tdam.errors import UserError
 from wsol.boxes import boxes_from_score_map
 from wsol.data import GroundTruth
@@ -69,6 +70,7 @@ class SplitPass:
         rows: Names of the rows, see `row_names`.
         mask_of: Gives the mask of an image at a size ``(H, W)``, or None; None where the split has no masks.
         pixel_metrics: PxAP of every row, updated by `judge`; empty where the split has no masks.
+        filtered_steps: The TDAM authors' accuracy, updated by `judge`; None where the protocol does not ask for it.
         attention_shift: Figures of how maps move from step to step, updated by `judge`; None where not asked for.
     """
 
@@ -78,6 +80,7 @@ class SplitPass:
     rows: tuple[str, ...]
     mask_of: MaskOf | None
     pixel_metrics: dict[str, PixelAveragePrecision]
+    filtered_steps: FilteredStepAccuracy | None = None
     attention_shift: AttentionShift | None = None
 
     def judge(self, batch: MapBatch) -> Records:
@@ -103,6 +106,9 @@ class SplitPass:
                 self._localize(records, number, name, maps, boxes)
             self._count_pixels(name, maps, records)
         self._box_predictions(records, batch)
+        if self.filtered_steps is not None and batch.predicted_cams is not None and batch.logits is not None:
+            readable = ~records["unreadable"]
+            self.filtered_steps.update(batch.predicted_cams[:, readable], batch.logits[:, readable], labels[readable])
         if self.attention_shift is not None:
             self.attention_shift.update_batch(batch, self.ground_truth, self.protocol, self.mask_of)
         return records

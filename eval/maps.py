@@ -36,6 +36,7 @@ class MapBatch:
         indices: Positions of the images in the ground truth, ``(B,)`` int64.
         score_maps: Float ``(T, B, H, W)`` in [0, 1], of the ground-truth class.
         predicted_maps: The same of each step's own top class, or None where only the maps above are known.
+        predicted_cams: Those maps raw, ``(T, B, h, w)``, or None.
         logits: Float32 ``(T, B, C)``, or None where only maps are known.
         degenerate: ``(T, B)`` bool: the raw map was constant or held a NaN and became zeros.
         unreadable: For images that could not be read: position -> what is wrong. Their maps are zeros.
@@ -44,6 +45,7 @@ class MapBatch:
     indices: npt.NDArray[np.int64]
     score_maps: npt.NDArray[np.floating]
     predicted_maps: npt.NDArray[np.floating] | None
+    predicted_cams: npt.NDArray[np.floating] | None
     logits: npt.NDArray[np.float32] | None
     degenerate: npt.NDArray[np.bool_]
     unreadable: dict[int, str] = field(default_factory=dict)
@@ -196,7 +198,8 @@ class NetworkMaps:
         zero_logits, no_flags = np.zeros((steps, missing, classes), np.float32), np.zeros((steps, missing), np.bool_)
         indices = np.array([*read, *unreadable], dtype=np.int64)
         if of_labels is None or of_predictions is None:
-            return MapBatch(indices, zero_maps, zero_maps, zero_logits, no_flags, unreadable)
+            zero_cams = np.zeros((steps, missing, 1, 1), np.float32)
+            return MapBatch(indices, zero_maps, zero_maps, zero_cams, zero_logits, no_flags, unreadable)
         raw, raw_predicted = of_labels.maps.cpu().numpy(), of_predictions.maps.cpu().numpy()
         maps = score_maps(raw, size=self.map_size)
         predicted = maps.copy()
@@ -207,6 +210,7 @@ class NetworkMaps:
             indices=indices,
             score_maps=np.concatenate([maps, zero_maps], axis=1),
             predicted_maps=np.concatenate([predicted, zero_maps], axis=1),
+            predicted_cams=np.pad(raw_predicted, ((0, 0), (0, missing), (0, 0), (0, 0))),
             logits=np.concatenate([of_labels.logits.float().cpu().numpy(), zero_logits], axis=1),
             degenerate=np.concatenate([degenerate, no_flags], axis=1),
             unreadable=unreadable,
@@ -307,6 +311,7 @@ class FolderMaps:
             indices=np.array([*read, *unreadable], dtype=np.int64),
             score_maps=np.stack([*maps, *zeros], axis=1),
             predicted_maps=None,
+            predicted_cams=None,
             logits=None,
             degenerate=np.stack([*flags, *healthy], axis=1),
             unreadable=unreadable,

@@ -41,6 +41,7 @@ class Protocol:
         map_class: Whose map gives the box: of the ``"label"``, of each ``"predicted"`` class (the same
             figures, as only the guess that equals the label can count), or ``"agnostic"``: one map or box
             for all classes.
+        step_filter: Also give the TDAM authors' classification: IoU filter between steps, then any step's guess.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Protocol:
     dataset_thresholds: Mapping[str, float] = field(default_factory=dict)
     published_threshold: Literal["oracle", "fixed"] = "fixed"
     map_class: Literal["label", "predicted", "agnostic"] = "label"
+    step_filter: bool = False
 
     def geometry(self, input_size: tuple[int, int]) -> dict[str, Any]:
         """Options of `wsol.data.transforms.evaluation_transform` for a network's input (height, width)."""
@@ -202,6 +204,7 @@ PROTOCOLS = {
             convention=BoxConvention(closed_pixels=False, clamp_end=False, largest_by="polygon_points"),
             fixed_threshold=36.5 / 155,
             map_class="predicted",
+            step_filter=True,
         ),
     )
 }

@@ -276,6 +276,7 @@ class _Evaluation:
             "steps": {step: figures[step] for step in steps},
             "fusions": {fusion: figures[fusion] for fusion in fusions},
             "any_step_oracle": figures.get(ANY_STEP),
+            "any_step_after_filter_oracle": judged.filtered_steps,
             "thresholds": {
                 "fixed": thresholds.fixed,
                 "val": thresholds.val,

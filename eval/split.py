@@ -17,6 +17,7 @@ from eval.maps import MapBatch, MapSource
 from eval.protocols import Protocol
 from eval.records import RecordFile, Records, read_records
 from eval.state import load_state, save_state
+from eval.tdam_protocol import FilteredStepAccuracy
 from wsol.data import GroundTruth
 
 SECONDS_BETWEEN_SAVES = 10.0
@@ -33,6 +34,7 @@ class JudgedSplit:
         curves: Curves of every row, and of ``any`` with several steps; empty where no image has a box.
         pxap: PxAP of every row in percent; empty where no image has a mask.
         attention_shift: How maps move from step to step, see `eval.attention_shift`; None where not asked for.
+        filtered_steps: The TDAM authors' any-step accuracy, see `eval.tdam_protocol`; None without `step_filter`.
         record_files: Records of every process.
         unreadable: Images that could not be read: name -> what is wrong.
     """
@@ -42,6 +44,7 @@ class JudgedSplit:
     curves: dict[str, Curves]
     pxap: dict[str, float]
     attention_shift: dict[str, Any] | None
+    filtered_steps: dict[str, float] | None
     record_files: list[Path]
     unreadable: dict[str, str]
 
@@ -90,10 +93,13 @@ def judge_split(
     rows = rows_of(source)
     pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
     shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
-    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, shift)
+    filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
+    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, filtered, shift)
     counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in pixel_metrics.items()}
     if shift is not None:
         counters["attention shift"] = shift
+    if filtered is not None:
+        counters["filtered steps"] = filtered
     state = folder / f"state-{process.rank}.safetensors"
     known = {**(facts or {}), "processes": process.count, "images": len(ground_truth)}
     # A run killed before its first save left nothing to continue and simply starts.
@@ -129,6 +135,7 @@ def judge_split(
         curves=curves,
         pxap={name: metric.compute() for name, metric in pixel_metrics.items()},
         attention_shift=None if shift is None else shift.compute(),
+        filtered_steps=None if filtered is None else filtered.compute(),
         record_files=record_files,
         unreadable=_unreadable(record_files, ground_truth, process.gather(unreadable)),
     )

@@ -14,8 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchmetrics import Metric
 
-from eval.errors import InputError
+from eval.errors import InputError, NothingToJudgeError
+from eval.fusion import softmax
 from eval.sweep.contours import most_pointed_contour
 
 # The authors threshold the grey value of the JET-coloured map, 0 … 155, at int(0.15 * 255). Grey(JET(v)) does
@@ -125,3 +129,59 @@ def any_step_accuracy(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.i
     """
     top_k = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
     return float((top_k == labels[:, None]).any(axis=(0, 2)).mean() * 100)
+
+
+class FilteredStepAccuracy(Metric):
+    """The authors' published accuracy: IoU filter between steps, then right if any step is right. An oracle.
+
+    Args:
+        **kwargs: Passed to `torchmetrics.Metric`.
+
+    Attributes:
+        images, num_top1, num_top5: int64 counts.
+
+    >>> metric = FilteredStepAccuracy()
+    >>> metric.update(np.zeros((2, 1, 7, 7)), np.eye(6)[None, :1].repeat(2, 0), np.array([0]))
+    >>> metric.compute()
+    {'top1_cls': 100.0, 'top5_cls': 100.0}
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    images: Tensor
+    num_top1: Tensor
+    num_top5: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in ("images", "num_top1", "num_top5"):
+            self.add_state(name, torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum", persistent=True)
+
+    def update(
+        self, cams: npt.NDArray[np.floating], logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]
+    ) -> None:
+        """Count a batch.
+
+        Args:
+            cams: ``(T, N, h, w)`` raw maps of each step's own top class.
+            logits: ``(T, N, C)``.
+            labels: ``(N,)``.
+        """
+        boxes = np.array([[heat_map_box(cam) for cam in of_step] for of_step in cams]).reshape(*cams.shape[:2], 4)
+        filtered = filter_steps(boxes, softmax(logits).max(axis=-1), logits)
+        self.images += len(labels)
+        for k, state in ((1, self.num_top1), (5, self.num_top5)):
+            state += round(any_step_accuracy(filtered, labels, k) * len(labels) / 100)
+
+    def compute(self) -> dict[str, float]:
+        """Percent of images, under the keys of results.json.
+
+        Raises:
+            NothingToJudgeError: If no image has been counted.
+        """
+        if self.images == 0:
+            raise NothingToJudgeError("no image has been counted yet; call update first")
+        images = int(self.images)
+        return {"top1_cls": int(self.num_top1) * 100.0 / images, "top5_cls": int(self.num_top5) * 100.0 / images}

@@ -34,7 +34,7 @@ def test_written_maps_of_one_step_are_two_dimensional(folder, tmp_path):
     (batch,) = FolderMaps(path, truth).batches([0, 1])
     MapWriter(tmp_path / "all", truth).write(batch)
     assert np.load(tmp_path / "all" / "0.png.npy").shape == (2, 24, 24)
-    one_step = type(batch)(batch.indices, batch.score_maps[:1], None, None, batch.degenerate[:1])
+    one_step = type(batch)(batch.indices, batch.score_maps[:1], None, None, None, batch.degenerate[:1])
     MapWriter(tmp_path / "one", truth).write(one_step)
     np.testing.assert_array_equal(np.load(tmp_path / "one" / "1.png.npy"), maps[0, 1])
 

@@ -13,7 +13,9 @@ from tiny_source import PROTOCOL, ArraySource, integers, judge, judge_as, mask_o
 from eval.distributed import Process
 from eval.evaluate import Thresholds
 from eval.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
+from eval.protocols import get_protocol
 from eval.split import SECONDS_BETWEEN_SAVES, judge_split
+from eval.tdam_protocol import any_step_accuracy, filter_steps, heat_map_box
 from tdam.errors import UserError
 
 
@@ -127,3 +129,16 @@ def test_two_processes_count_the_same_integers(tmp_path, num_images):
 def test_one_process_alone_is_the_first():
     assert Process().is_first
     assert list(Process().share(3)) == [0, 1, 2]
+
+
+def test_the_tdam_protocol_also_gives_the_authors_accuracy(tmp_path):
+    truth, maps, logits = tiny_split(num_images=9, steps=3)
+    judged = judge_split(ArraySource(maps, logits), truth, get_protocol("tdam"), Thresholds(0.2), tmp_path)
+    cams = maps[..., ::4, ::4]
+    boxes = np.array([[heat_map_box(cam) for cam in of_step] for of_step in cams])
+    confident = np.exp(logits).max(axis=-1) / np.exp(logits).sum(axis=-1)
+    filtered = filter_steps(boxes, confident, logits)
+    for k, name in ((1, "top1_cls"), (5, "top5_cls")):
+        assert judged.filtered_steps[name] == pytest.approx(any_step_accuracy(filtered, truth.labels, k))
+    plain = judge_split(ArraySource(maps, logits), truth, PROTOCOL, Thresholds(0.2), tmp_path / "plain")
+    assert plain.filtered_steps is None

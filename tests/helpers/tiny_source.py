@@ -47,6 +47,7 @@ class ArraySource:
                 indices=np.array(chunk, dtype=np.int64),
                 score_maps=maps,
                 predicted_maps=None if self.logits is None else maps,
+                predicted_cams=None if self.logits is None else maps[..., ::4, ::4],
                 logits=None if self.logits is None else self.logits[:, chunk],
                 degenerate=np.zeros((self.steps, len(chunk)), np.bool_),
                 unreadable=faults,
