@@ -1,167 +1,173 @@
-"""What goes wrong: the kind of error of every image, results per class and per size of the object.
+"""Why images are not localized, and which ones: kinds of error, object sizes, classes.
 
-The kinds follow Gao et al. (TS-CAM, ICCV 2021, section 4.3), who divide wrong boxes by two overlaps of box and ground
-truth: IoP, intersection over the predicted box, and IoG, intersection over the ground-truth box.
+The kinds are those of TS-CAM (Gao et al., ICCV 2021; vasgaowei/TS-CAM@25aece4, `get_badcase_detail`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from eval.errors import InputError
 from eval.protocols import Protocol
-from eval.records import Records
-from wsol.data import GroundTruth
-
-OUTCOMES = ("correct", "wrong_class", "several_objects", "part", "more", "missed")
-SIZES = {"small": (0.0, 0.1), "medium": (0.1, 0.3), "large": (0.3, 0.6), "whole": (0.6, np.inf)}
-SEVERAL_IOG, PART_IOP, MORE_IOG = 0.3, 0.5, 0.7
+from eval.sweep import box_iou
 
 
-def box_outcomes(
-    boxes: npt.NDArray[np.integer],
-    truths: Sequence[npt.NDArray[Any]],
-    hits: npt.NDArray[np.bool_],
-    in_top1: npt.NDArray[np.bool_] | None,
-    closed_pixels: bool = True,
-) -> npt.NDArray[np.uint8]:
-    """The outcome of every image, the first of these that holds.
+class Outcome(IntEnum):
+    """What became of an image; the first that applies, in this order.
 
-    - ``correct``: the box is a hit, and the class is right where classes are known;
-    - ``wrong_class``: the box is a hit;
-    - ``several_objects``: the box covers more than 30 % (IoG) of at least two objects;
-    - ``part``: more than half of the box lies on one object (IoP > 0.5), so it shows a part of it;
-    - ``more``: the box covers more than 70 % of an object (IoG > 0.7), and much else;
-    - ``missed``: neither.
+    With B the box, G the ground-truth box it overlaps best (by IoU), areas by the protocol's convention:
+
+    - ``WRONG_CLASS``: the top class is not the label.
+    - ``CORRECT``: the protocol counts a Top-1 hit. Its share is Top-1 Loc (GT-known Loc where no class
+      is known).
+    - ``SEVERAL_OBJECTS``: B covers more than 30 % of each of at least two ground-truth boxes.
+    - ``PART``: more than half of B lies inside G.
+    - ``MORE``: at least 70 % of G lies inside B.
+    - ``MISSED``: everything else.
+    """
+
+    CORRECT = 0
+    WRONG_CLASS = 1
+    SEVERAL_OBJECTS = 2
+    PART = 3
+    MORE = 4
+    MISSED = 5
+
+
+SEVERAL_COVERED, PART_INSIDE, MORE_COVERED = 0.3, 0.5, 0.7
+
+# Upper ends of the share of the image that its largest ground-truth box takes.
+SIZE_BUCKETS = {"below 10 %": 0.1, "10 to 25 %": 0.25, "25 to 50 %": 0.5, "50 % and more": np.inf}
+
+
+def outcome(
+    box: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    class_correct: bool | None,
+    protocol: Protocol,
+    iou_threshold: float = 0.5,
+) -> Outcome:
+    """What became of one image.
 
     Args:
-        boxes: One box of each image ``(N, 4)`` ``x0 y0 x1 y1``.
-        truths: N arrays ``(K_i, 4)`` in the same frame.
-        hits: Whether each box counts as a hit ``(N,)``.
-        in_top1: Whether each class is right ``(N,)``, or None where none was predicted.
-        closed_pixels: Boxes include their end pixels, as in IoU.
+        box: ``(4,)`` found box in score-map pixels.
+        truth: ``(K, 4)`` ground-truth boxes in score-map pixels.
+        class_correct: Whether the top class is the label; None where only maps are known.
+        protocol: Decides areas and hits.
+        iou_threshold: IoU demanded.
+    """
+    if class_correct is not None and not class_correct:
+        return Outcome.WRONG_CLASS
+    closed = protocol.convention.closed_pixels
+    iou = box_iou(box[None], truth, closed)[0]
+    best = int(iou.argmax())
+    if protocol.hit(iou[best], iou_threshold, "gt_known_loc" if class_correct is None else "top1_loc"):
+        return Outcome.CORRECT
+    overlap, area, areas = _areas(box, truth, closed)
+    covered = np.divide(overlap, areas, out=np.zeros_like(overlap), where=areas > 0)
+    if (covered > SEVERAL_COVERED).sum() > 1:
+        return Outcome.SEVERAL_OBJECTS
+    if area > 0 and overlap[best] / area > PART_INSIDE:
+        return Outcome.PART
+    if covered[best] >= MORE_COVERED:
+        return Outcome.MORE
+    return Outcome.MISSED
+
+
+def outcomes(
+    boxes: npt.NDArray[Any],
+    truth: Sequence[npt.NDArray[Any]],
+    class_correct: npt.NDArray[np.bool_] | None,
+    protocol: Protocol,
+    iou_threshold: float = 0.5,
+) -> npt.NDArray[np.uint8]:
+    """`outcome` of N images, as the numbers of `Outcome`.
+
+    Args:
+        boxes: ``(N, 4)`` found boxes in score-map pixels.
+        truth: N arrays ``(K_i, 4)`` in score-map pixels.
+        class_correct: ``(N,)`` bool, or None where only maps are known.
+        protocol: Decides areas and hits.
+        iou_threshold: IoU demanded.
+
+    Raises:
+        InputError: If the numbers of images differ.
+    """
+    known: Sequence[bool | None] = [None] * len(boxes) if class_correct is None else class_correct.tolist()
+    if not len(boxes) == len(truth) == len(known):
+        raise InputError(f"boxes of {len(boxes)} images, ground truth of {len(truth)}, classes of {len(known)}")
+    found = [outcome(*image, protocol, iou_threshold) for image in zip(boxes, truth, known, strict=True)]
+    return np.array(found, dtype=np.uint8)
+
+
+def count_outcomes(found: npt.NDArray[np.uint8]) -> dict[str, int]:
+    """Number of images of every outcome.
+
+    >>> count_outcomes(np.array([0, 0, 3], dtype=np.uint8))
+    {'correct': 2, 'wrong_class': 0, 'several_objects': 0, 'part': 1, 'more': 0, 'missed': 0}
+    """
+    counts = np.bincount(found, minlength=len(Outcome))
+    return {kind.name.lower(): int(counts[kind]) for kind in Outcome}
+
+
+def size_buckets(boxes: Sequence[npt.NDArray[Any]], sizes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Bucket of each image by the share of it that its largest ground-truth box takes.
+
+    Args:
+        boxes: N arrays ``(K_i, 4)`` ``x0 y0 x1 y1`` in pixels of the original image.
+        sizes: ``(N, 2)`` width and height of the images.
 
     Returns:
-        Positions in `OUTCOMES` ``(N,)``.
+        ``(N,)`` positions in `SIZE_BUCKETS`.
+
+    >>> size_buckets([np.array([[0, 0, 50, 20]]), np.array([[0, 0, 99, 99]])], np.array([[100, 100]] * 2)).tolist()
+    [1, 3]
     """
-    found = np.full(len(boxes), OUTCOMES.index("missed"), dtype=np.uint8)
-    for image, (box, truth) in enumerate(zip(boxes, truths, strict=True)):
-        if hits[image]:
-            named = in_top1 is None or bool(in_top1[image])
-            found[image] = OUTCOMES.index("correct" if named else "wrong_class")
-            continue
-        over_box, over_truth = _shares(np.asarray(box, np.float64), np.asarray(truth, np.float64), closed_pixels)
-        if (over_truth > SEVERAL_IOG).sum() > 1:
-            found[image] = OUTCOMES.index("several_objects")
-        elif over_box.max(initial=0) > PART_IOP:
-            found[image] = OUTCOMES.index("part")
-        elif over_truth.max(initial=0) > MORE_IOG:
-            found[image] = OUTCOMES.index("more")
-    return found
+    shares = [
+        ((image[:, 2] - image[:, 0]) * (image[:, 3] - image[:, 1])).max() / (width * height)
+        for image, (width, height) in zip(boxes, np.asarray(sizes).tolist(), strict=True)
+    ]
+    return np.searchsorted(list(SIZE_BUCKETS.values()), shares, side="right").astype(np.int64)
 
 
-def _shares(
-    box: npt.NDArray[np.float64], truth: npt.NDArray[np.float64], closed_pixels: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Intersection over the box, and over each ground-truth box ``(K,)``; zero where there is no area."""
-    plus = 1.0 if closed_pixels else 0.0
-    sides = np.minimum(box[2:], truth[:, 2:]) - np.maximum(box[:2], truth[:, :2]) + plus
-    intersection = np.clip(sides, 0, None).prod(axis=1)
-    box_area = float((box[2:] - box[:2] + plus).prod())
-    truth_area = (truth[:, 2:] - truth[:, :2] + plus).prod(axis=1)
-    over_box = intersection / box_area if box_area > 0 else np.zeros(len(truth))
-    return over_box, np.divide(intersection, truth_area, out=np.zeros(len(truth)), where=truth_area > 0)
-
-
-def size_bucket(truth: npt.NDArray[np.int64], image_size: npt.NDArray[np.int64]) -> str:
-    """Size of an image's largest object as a share of the image: a key of `SIZES`, lower ends included.
-
-    >>> size_bucket(np.array([[0, 0, 50, 50]]), np.array([100, 100]))
-    'medium'
-    """
-    share = float((truth[:, 2:] - truth[:, :2]).prod(axis=1).max() / max(int(image_size.prod()), 1))
-    return next(name for name, (low, high) in SIZES.items() if low <= share < high)
-
-
-class Breakdown:
-    """Counts outcomes, and the last step's results per class and per size, from records chunk by chunk.
+class GroupCounts:
+    """Images and hits per group, such as a class or a size bucket.
 
     Args:
-        rows: Names of the rows of the records.
-        ground_truth: Lists of the split; every image has a box.
-        protocol: Conventions of hits.
-        has_logits: Whether classes were predicted.
+        num_groups: Number of groups.
+        num_figures: Yes-or-no figures per image.
+
+    >>> counts = GroupCounts(num_groups=3, num_figures=1)
+    >>> counts.update(np.array([0, 0, 2]), np.array([[True], [False], [True]]))
+    >>> counts.percent()[:, 0].tolist()
+    [50.0, nan, 100.0]
     """
 
-    def __init__(self, rows: Sequence[str], ground_truth: GroundTruth, protocol: Protocol, has_logits: bool) -> None:
-        self.rows = tuple(rows)
-        self.ground_truth = ground_truth
-        self.protocol = protocol
-        self.has_logits = has_logits
-        self.last = sum(name.isdigit() for name in self.rows) - 1
-        self._outcomes = np.zeros((len(self.rows), len(OUTCOMES)), dtype=np.int64)
-        self._iou = np.zeros((2, len(self.rows)))
-        self._candidates = np.zeros(len(self.rows), dtype=np.int64)
-        self._groups: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
-        self._images = 0
+    def __init__(self, num_groups: int, num_figures: int) -> None:
+        self.images = np.zeros(num_groups, dtype=np.int64)
+        self.hits = np.zeros((num_groups, num_figures), dtype=np.int64)
 
-    def count(self, records: Records) -> None:
-        """Count a chunk of records."""
-        for row in range(len(self.rows)):
-            self._outcomes[row] += np.bincount(records["outcome"][:, row], minlength=len(OUTCOMES))
-        self._iou += records["iou"].sum(axis=0, dtype=np.float64), records["iou_fixed"].sum(axis=0, dtype=np.float64)
-        self._candidates += records["candidates"].sum(axis=0, dtype=np.int64)
-        self._images += len(records)
-        truth = self.ground_truth
-        hits = self.protocol.hit(records["iou"][:, self.last]) & ~records["unreadable"]
-        top1, top5 = records["in_top1"][:, self.last], records["in_top5"][:, self.last]
-        values = np.stack([np.ones(len(records)), top1, hits, hits & top1, hits & top5, records["iou"][:, self.last]])
-        for place, index in enumerate(records["index"].tolist()):
-            groups = (
-                ("class", truth.class_names[truth.labels[index]]),
-                ("size", size_bucket(truth.boxes[index], truth.sizes[index])),
-            )
-            for group in groups:
-                self._groups[group] = self._groups.get(group, 0) + values[:, place]
+    def update(self, groups: npt.NDArray[np.integer], hits: npt.NDArray[np.bool_]) -> None:
+        """Count images of some groups ``(N,)`` with their hits ``(N, F)``."""
+        np.add.at(self.images, groups, 1)
+        np.add.at(self.hits, groups, hits.astype(np.int64))
 
-    def compute(self) -> dict[str, Any]:
-        """The keys of results.json: ``breakdown``, ``mean_iou``, ``candidates``, ``per_class``, ``per_size``.
+    def percent(self) -> npt.NDArray[np.float64]:
+        """Percent of hits ``(num_groups, F)``; NaN for a group without images."""
+        images = np.where(self.images > 0, self.images, np.nan)
+        return 100.0 * self.hits / images[:, None]
 
-        Outcomes are counts of images; the other figures are of the headline threshold, in percent but for IoU and
-        the mean number of candidate boxes.
-        """
-        return {
-            "breakdown": {
-                name: dict(zip(OUTCOMES, counts.tolist(), strict=True))
-                for name, counts in zip(self.rows, self._outcomes, strict=True)
-            },
-            "mean_iou": {
-                name: {"headline": headline / self._images, "fixed": fixed / self._images}
-                for name, headline, fixed in zip(self.rows, *self._iou.tolist(), strict=True)
-            },
-            "candidates": dict(zip(self.rows, (self._candidates / self._images).tolist(), strict=True)),
-            "per_class": self._table("class", self.ground_truth.class_names),
-            "per_size": self._table("size", list(SIZES)),
-        }
 
-    def _table(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
-        rows = []
-        for name in names:
-            if (kind, name) not in self._groups:
-                continue
-            images, *sums = self._groups[kind, name].tolist()
-            top1, hit, top1_loc, top5_loc, iou = (value / images for value in sums)
-            named = {"top1_cls": 100 * top1, "top1_loc": 100 * top1_loc, "top5_loc": 100 * top5_loc}
-            rows.append(
-                {
-                    kind: name,
-                    "images": int(images),
-                    "gt_known_loc": 100 * hit,
-                    **(named if self.has_logits else dict.fromkeys(named)),
-                    "mean_iou": iou,
-                }
-            )
-        return rows
+def _areas(
+    box: npt.NDArray[Any], truth: npt.NDArray[Any], closed_pixels: bool
+) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
+    """Overlaps ``(K,)`` of a box with ground-truth boxes, its area, and theirs ``(K,)``."""
+    plus = 1.0 if closed_pixels else 0.0
+    a, b = np.asarray(box, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    sides = np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]) + plus
+    return sides.clip(0).prod(axis=1), float((a[2:] - a[:2] + plus).prod()), (b[:, 2:] - b[:, :2] + plus).prod(axis=1)

@@ -1,159 +1,165 @@
-"""Bootstrap intervals over images, the same for any order, sharding or chunking of a split.
+"""95 % intervals by the Poisson bootstrap: streaming, mergeable, and paired by construction.
 
-Every image draws its own Poisson(1) weights from a generator keyed by seed and position in the split. That is the
-Poisson bootstrap (Hanley and MacGibbon, 2006; Chamandy et al., "Estimating uncertainty for massive data streams",
-2012), which streams; and since two results over the same images get the same weights, their differences are paired.
+In every replicate an image counts as often as a Poisson variable of mean 1 says (Hanley and MacGibbon
+2006; Chamandy et al. 2012), which for many images is drawing them with replacement. The variable is a
+hash of seed, image and replicate, so images may come in any order and in any number of processes, and two
+results over the same images are resampled alike: their difference per replicate is a paired one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eval.evaluate import Thresholds
-from eval.figures import LOC_FIGURES, image_weights, row_hits
-from eval.protocols import Protocol
-from eval.records import IOU_THRESHOLDS, Records
-from eval.sweep import cam_thresholds
+from eval.errors import InputError, NothingToJudgeError
 
-LEVEL = 95.0
+CHUNK = 1024  # images weighted at a time
+_MAX_COUNT = 16  # P(Poisson(1) > 16) is below 1e-15, less than the resolution of the hash
 
 
-def bootstrap_weights(indices: npt.ArrayLike, replicates: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Weights of images in every resample.
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the range that holds the middle 95 % (or another level) of its replicates."""
 
-    Args:
-        indices: Positions of the images in the split ``(N,)``.
-        replicates: Number of resamples R.
-        seed: Seed of all weights.
-
-    Returns:
-        ``(R, N)`` Poisson(1) counts; a column depends on its image's position and the seed alone.
-
-    >>> together, alone = bootstrap_weights([3, 8], 4), bootstrap_weights([8], 4)
-    >>> bool((together[:, 1:] == alone).all())
-    True
-    """
-    columns = [
-        np.random.Generator(np.random.Philox(key=[seed, int(index)])).poisson(1.0, replicates)
-        for index in np.asarray(indices).reshape(-1)
-    ]
-    return np.array(columns, dtype=np.float32).reshape(-1, replicates).T
+    value: float
+    low: float
+    high: float
 
 
-def interval(replicated: npt.NDArray[np.floating]) -> list[float]:
-    """The central 95 % of replicated figures, as [low, high] (percentile interval).
-
-    >>> interval(np.arange(101.0))
-    [2.5, 97.5]
-    """
-    tail = (100 - LEVEL) / 2
-    return [float(value) for value in np.percentile(replicated, [tail, 100 - tail])]
-
-
-def paired_difference(
-    first: npt.NDArray[np.floating],
-    second: npt.NDArray[np.floating],
-    replicates: int = 1000,
-    seed: int = 0,
-    weights: npt.NDArray[np.float64] | None = None,
-) -> tuple[float, list[float]]:
-    """Difference of two means over the same images, with its paired interval.
+class Bootstrap:
+    """Replicates of the means of some figures over images.
 
     Args:
-        first: A value of each image ``(N,)``, in the order of the split.
-        second: The same of the other result.
-        replicates: Number of resamples.
-        seed: Seed of the resamples.
-        weights: Weight of each image in the mean; None weighs all alike.
+        num_figures: Figures per image.
+        replicates: Number of replicates.
+        seed: Another seed gives another, independent resampling.
 
-    Returns:
-        Mean of `second` minus mean of `first`, and [low, high].
-    """
-    share = np.ones(len(first)) if weights is None else weights
-    change = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
-    numerator, denominator = np.zeros(replicates), np.zeros(replicates)
-    for start in range(0, len(change), 4096):
-        chunk = slice(start, start + 4096)
-        drawn = bootstrap_weights(np.arange(len(change))[chunk], replicates, seed) * share[chunk]
-        numerator += drawn @ change[chunk]
-        denominator += drawn.sum(axis=1)
-    return float(np.average(change, weights=share)), interval(_ratio(numerator, denominator))
-
-
-@dataclass
-class BootstrapIntervals:
-    """Intervals of every figure of every row, from records chunk by chunk.
-
-    Figures at the fixed and the val threshold are resampled with that threshold held; MaxBoxAcc and MaxBoxAccV2
-    choose their best threshold anew in every resample, as they do on the whole split.
-
-    Attributes:
-        rows: Names of the rows of the records.
-        protocol: Conventions of hits and means.
-        thresholds: Thresholds known before the pass.
-        labels: Class of every image of the split.
-        replicates: Number of resamples.
-        seed: Seed of the resamples.
+    >>> bootstrap = Bootstrap(num_figures=1)
+    >>> bootstrap.update(np.arange(400), np.arange(400)[:, None] % 2)
+    >>> interval = bootstrap.interval(0)
+    >>> interval.value, round(interval.low), round(interval.high)
+    (50.0, 45, 54)
     """
 
-    rows: Sequence[str]
-    protocol: Protocol
-    thresholds: Thresholds
-    labels: npt.NDArray[np.int64]
-    replicates: int = 1000
-    seed: int = 0
-    _sums: dict[str, dict[str, npt.NDArray[np.float64]]] = field(default_factory=dict, init=False)
-    _total: npt.NDArray[np.float64] | None = field(default=None, init=False)
+    def __init__(self, num_figures: int, replicates: int = 1000, seed: int = 0) -> None:
+        self.replicates = replicates
+        self.seed = seed
+        self._sums = np.zeros((replicates, num_figures))
+        self._weights = np.zeros(replicates)
+        self._plain_sums = np.zeros(num_figures)
+        self._plain_weight = 0.0
 
-    def count(self, records: Records) -> None:
-        """Count a chunk of records."""
-        weights = bootstrap_weights(records["index"], self.replicates, self.seed)
-        weights = weights * image_weights(records["index"], self.labels, self.protocol).astype(np.float32)
-        self._total = weights.sum(axis=1, dtype=np.float64) + (0 if self._total is None else self._total)
-        for row, name in enumerate(self.rows):
-            sums = self._sums.setdefault(name, {})
-            for figure, hits in self._hits(records, row, name).items():
-                total = weights @ hits.astype(np.float32)
-                sums[figure] = total + sums.get(figure, 0)
+    def update(
+        self,
+        indices: npt.NDArray[np.integer],
+        values: npt.NDArray[Any],
+        weights: npt.NDArray[np.floating] | None = None,
+    ) -> None:
+        """Count some images, each once.
 
-    def _hits(self, records: Records, row: int, name: str) -> dict[str, npt.NDArray[np.bool_]]:
-        val = None if self.thresholds.val is None else self.thresholds.val.get(name)
-        held = np.array([self.thresholds.fixed] + ([] if val is None else [val]))
-        hits = {key: hit for key, hit in row_hits(records, row, held, self.protocol).items() if "@" not in key}
-        if not name.isdigit():
-            return hits
-        curves = row_hits(records, row, cam_thresholds(), self.protocol)
-        return hits | {key: curve for key, curve in curves.items() if key == "largest@0.5" or key.startswith("all@")}
+        Args:
+            indices: ``(N,)`` positions of the images in the split: what two results are paired by.
+            values: ``(N, F)`` figures of each image, booleans or numbers.
+            weights: ``(N,)`` weights of the images in the mean, such as one over the size of the class
+                for a mean over classes; equal by default.
 
-    def compute(self) -> dict[str, Any]:
-        """Intervals [low, high] in percent: row -> figure -> interval; for Loc figures policy -> interval."""
-        return {
-            "level": LEVEL,
-            "replicates": self.replicates,
-            "seed": self.seed,
-            "rows": {name: self._row(sums) for name, sums in self._sums.items()},
-        }
+        Raises:
+            InputError: If the shapes do not fit.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (len(indices), len(self._plain_sums)):
+            raise InputError(
+                f"values must have the shape ({len(indices)}, {len(self._plain_sums)}), got {values.shape}"
+            )
+        image_weights = np.ones(len(indices)) if weights is None else np.asarray(weights, dtype=np.float64)
+        self._plain_sums += image_weights @ values
+        self._plain_weight += image_weights.sum()
+        for start in range(0, len(indices), CHUNK):
+            part = slice(start, start + CHUNK)
+            counts = poisson_counts(indices[part], self.replicates, self.seed) * image_weights[part]
+            self._sums += counts @ values[part]
+            self._weights += counts.sum(axis=1)
 
-    def _row(self, sums: dict[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
-        assert self._total is not None
-        percent = {figure: 100 * _ratio(total, self._total[:, None]) for figure, total in sums.items()}
-        row: dict[str, Any] = {name: interval(percent[name][:, 0]) for name in ("top1_cls", "top5_cls")}
-        for name in LOC_FIGURES:
-            policies = zip(("fixed", "val"), percent[name].T, strict=False)
-            row[name] = {policy: interval(replicated) for policy, replicated in policies}
-        if "largest@0.5" in percent:
-            best = [percent[f"all@{iou}"].max(axis=1) for iou in IOU_THRESHOLDS]
-            row["max_box_acc"] = interval(percent["largest@0.5"].max(axis=1))
-            row["max_box_acc_v2"] = interval(np.mean(best, axis=0))
-        return row
+    def merge(self, other: Bootstrap) -> None:
+        """Add the images that another process counted.
+
+        Raises:
+            InputError: If the other one was set up differently.
+        """
+        self._check_alike(other)
+        self._sums += other._sums
+        self._weights += other._weights
+        self._plain_sums += other._plain_sums
+        self._plain_weight += other._plain_weight
+
+    def estimates(self) -> npt.NDArray[np.float64]:
+        """Percent ``(replicates, F)`` in every replicate.
+
+        Raises:
+            NothingToJudgeError: If no image has been counted.
+        """
+        if self._plain_weight == 0:
+            raise NothingToJudgeError("no image has been counted yet; call update first")
+        return 100.0 * self._sums / np.maximum(self._weights, np.finfo(float).tiny)[:, None]
+
+    def interval(self, figure: int, level: float = 0.95) -> Interval:
+        """Percentile interval of one figure."""
+        estimates = self.estimates()[:, figure]
+        return _interval(100.0 * self._plain_sums[figure] / self._plain_weight, estimates, level)
+
+    def best_interval(self, figures: slice = slice(None), level: float = 0.95) -> Interval:
+        """Interval of the largest of some figures, chosen anew in every replicate: of an oracle threshold."""
+        estimates = self.estimates()[:, figures].max(axis=1)
+        return _interval(100.0 * self._plain_sums[figures].max() / self._plain_weight, estimates, level)
+
+    def paired_difference(self, other: Bootstrap, figure: int, level: float = 0.95) -> Interval:
+        """Interval of this result's figure minus another's, over the same images.
+
+        Raises:
+            InputError: If the other one was set up differently or counted other images.
+        """
+        self._check_alike(other)
+        if not np.allclose(self._weights, other._weights, rtol=1e-9):
+            raise InputError("the two results are not over the same images, so they cannot be paired")
+        mine, theirs = (b._plain_sums[figure] / b._plain_weight for b in (self, other))
+        differences = self.estimates()[:, figure] - other.estimates()[:, figure]
+        return _interval(100.0 * (mine - theirs), differences, level)
+
+    def _check_alike(self, other: Bootstrap) -> None:
+        mine, theirs = ((b._sums.shape, b.seed) for b in (self, other))
+        if mine != theirs:
+            raise InputError(f"bootstraps of different figures, replicates or seed: {mine} and {theirs}")
 
 
-def _ratio(numerator: npt.NDArray[np.floating], denominator: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Quotient; a resample of a tiny split that drew no image at all says nothing and counts as zero."""
-    safe = np.where(denominator > 0, denominator, 1)
-    return np.where(denominator > 0, numerator / safe, 0).astype(np.float64)
+def poisson_counts(indices: npt.NDArray[np.integer], replicates: int, seed: int = 0) -> npt.NDArray[np.float64]:
+    """How often each image counts in each replicate, ``(replicates, N)``: Poisson with mean 1.
+
+    The same for an index wherever and whenever it is asked for.
+    """
+    image = _mix(np.asarray(indices).astype(np.uint64) + _mix(np.array(seed, dtype=np.uint64)))
+    replicate = _mix(np.arange(replicates, dtype=np.uint64) ^ np.uint64(0xD1B54A32D192ED03))
+    uniform = (_mix(image[None, :] ^ replicate[:, None]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.searchsorted(_poisson_distribution(), uniform, side="right").astype(np.float64)
+
+
+def _poisson_distribution() -> npt.NDArray[np.float64]:
+    """P(X <= k) of a Poisson variable of mean 1, for k = 0, 1, …."""
+    terms = np.cumprod([1.0, *(1.0 / k for k in range(1, _MAX_COUNT + 1))])
+    return np.cumsum(terms) * np.exp(-1.0)
+
+
+def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64 (Steele, Lea and Flood, 2014): a bijection whose output bits look independent."""
+    with np.errstate(over="ignore"):
+        mixed = values + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _interval(value: float, estimates: npt.NDArray[np.float64], level: float) -> Interval:
+    low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(value), float(low), float(high))

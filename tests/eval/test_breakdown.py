@@ -1,101 +1,97 @@
-"""Kinds of error by hand-made boxes and by counting pixels; groups against pandas."""
+"""Kinds of error by hand and against a plain reading of their definitions."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny_source import PROTOCOL, ArraySource, judge, tiny_split
 
-from eval.breakdown import OUTCOMES, SIZES, Breakdown, box_outcomes, size_bucket
+from eval.breakdown import GroupCounts, Outcome, count_outcomes, outcome, outcomes, size_buckets
+from eval.errors import InputError
+from eval.protocols import get_protocol
 
-ONE, TWO = [[20, 20, 59, 59]], [[10, 10, 29, 29], [40, 10, 59, 29]]
+PROTOCOL = get_protocol("wsolevaluation")
+OBJECT = np.array([[20, 20, 79, 79]])
+TWINS = np.array([[0, 0, 39, 99], [60, 0, 99, 99]])
 
 
 @pytest.mark.parametrize(
-    ("box", "truth", "hit", "right", "expected"),
+    ("box", "truth", "class_correct", "expected"),
     [
-        ([20, 20, 59, 59], ONE, True, True, "correct"),
-        ([20, 20, 59, 59], ONE, True, False, "wrong_class"),
-        ([30, 30, 39, 39], ONE, False, True, "part"),
-        ([0, 0, 99, 99], ONE, False, True, "more"),
-        ([0, 0, 9, 9], ONE, False, True, "missed"),
-        ([50, 20, 99, 59], ONE, False, True, "missed"),
-        ([10, 10, 59, 29], TWO, False, True, "several_objects"),
-        ([12, 12, 16, 16], TWO, False, False, "part"),
+        ((20, 20, 79, 79), OBJECT, True, Outcome.CORRECT),
+        ((20, 20, 79, 79), OBJECT, None, Outcome.CORRECT),
+        ((20, 20, 79, 79), OBJECT, False, Outcome.WRONG_CLASS),
+        ((90, 90, 99, 99), OBJECT, False, Outcome.WRONG_CLASS),
+        ((40, 40, 59, 59), OBJECT, True, Outcome.PART),
+        ((0, 0, 99, 99), OBJECT, True, Outcome.MORE),
+        ((0, 0, 99, 99), TWINS, True, Outcome.SEVERAL_OBJECTS),
+        ((0, 0, 99, 99), TWINS[:1], True, Outcome.MORE),
+        ((90, 90, 99, 99), OBJECT, True, Outcome.MISSED),
+        ((60, 60, 119, 119), OBJECT, True, Outcome.MISSED),
+        ((0, 0, 0, 0), OBJECT, True, Outcome.MISSED),
     ],
 )
-def test_examples(box, truth, hit, right, expected):
-    (found,) = box_outcomes(np.array([box]), [np.array(truth)], np.array([hit]), np.array([right]))
-    assert OUTCOMES[found] == expected
+def test_outcomes_by_hand(
+    box: tuple[int, ...], truth: np.ndarray, class_correct: bool | None, expected: Outcome
+) -> None:
+    assert outcome(np.array(box), truth, class_correct, PROTOCOL) is expected
 
 
-def test_without_classes_a_hit_is_correct():
-    (found,) = box_outcomes(np.array([ONE[0]]), [np.array(ONE)], np.array([True]), None)
-    assert OUTCOMES[found] == "correct"
+def plain_outcome(box: list[int], truth: list[list[int]], class_correct: bool) -> str:
+    """The definitions on sets of pixels."""
+
+    def pixels(b: list[int]) -> set[tuple[int, int]]:
+        return {(x, y) for x in range(b[0], b[2] + 1) for y in range(b[1], b[3] + 1)}
+
+    mine, theirs = pixels(box), [pixels(b) for b in truth]
+    best = max(theirs, key=lambda one: len(mine & one) / len(mine | one))
+    if not class_correct:
+        return "wrong_class"
+    if len(mine & best) / len(mine | best) >= 0.5:
+        return "correct"
+    if sum(len(mine & one) / len(one) > 0.3 for one in theirs) > 1:
+        return "several_objects"
+    if len(mine & best) / len(mine) > 0.5:
+        return "part"
+    return "more" if len(mine & best) / len(best) >= 0.7 else "missed"
 
 
-corner = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 7), st.integers(0, 7)).map(
-    lambda v: (v[0], v[1], v[0] + v[2], v[1] + v[3])
-)
+def test_outcomes_equal_counting_pixels() -> None:
+    random = np.random.default_rng(0)
+
+    def boxes(number: int) -> np.ndarray:
+        corners = random.integers(0, 14, (number, 2, 2))
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+    found, truth = boxes(400), [boxes(random.integers(1, 4)) for _ in range(400)]
+    class_correct = random.random(400) < 0.9
+    result = outcomes(found, truth, class_correct, PROTOCOL)
+    expected = [
+        plain_outcome(box.tolist(), boxes_of.tolist(), bool(correct))
+        for box, boxes_of, correct in zip(found, truth, class_correct, strict=True)
+    ]
+    assert [Outcome(number).name.lower() for number in result] == expected
+    counts = count_outcomes(result)
+    assert counts == {kind.name.lower(): expected.count(kind.name.lower()) for kind in Outcome}
+    assert min(counts.values()) > 0
 
 
-@settings(max_examples=200, deadline=None)
-@given(box=corner, truth=st.lists(corner, min_size=1, max_size=3))
-def test_kinds_are_those_of_counted_pixels(box, truth):
-    def pixels(x0, y0, x1, y1):
-        return {(x, y) for x in range(x0, x1 + 1) for y in range(y0, y1 + 1)}
-
-    mine, objects = pixels(*box), [pixels(*one) for one in truth]
-    over_truth = [len(mine & one) / len(one) for one in objects]
-    over_box = [len(mine & one) / len(mine) for one in objects]
-    if sum(share > 0.3 for share in over_truth) > 1:
-        expected = "several_objects"
-    elif max(over_box) > 0.5:
-        expected = "part"
-    else:
-        expected = "more" if max(over_truth) > 0.7 else "missed"
-    (found,) = box_outcomes(np.array([box]), [np.array(truth)], np.array([False]), None)
-    assert OUTCOMES[found] == expected
+def test_numbers_of_images_must_agree() -> None:
+    with pytest.raises(InputError, match="boxes of 1 images, ground truth of 2"):
+        outcomes(np.zeros((1, 4)), [OBJECT, OBJECT], None, PROTOCOL)
 
 
-@pytest.mark.parametrize(
-    ("side", "expected"), [(9, "small"), (10, "medium"), (30, "large"), (60, "whole"), (100, "whole")]
-)
-def test_size_buckets_hold_their_lower_end(side, expected):
-    assert size_bucket(np.array([[0, 0, side, 100], [0, 0, 1, 1]]), np.array([100, 100])) == expected
-    assert expected in SIZES
+def test_size_buckets_take_the_largest_box_and_close_below() -> None:
+    boxes = [np.array([[0, 0, 10, 10], [0, 0, 50, 50]]), np.array([[0, 0, 10, 99]]), np.array([[0, 0, 10, 100]])]
+    assert size_buckets(boxes, np.array([[100, 100]] * 3)).tolist() == [2, 0, 1]
 
 
-def test_counts_add_up_and_groups_are_those_of_pandas(tmp_path):
-    truth, maps, logits = tiny_split(num_images=40)
-    judged = judge(tmp_path, ArraySource(maps, logits, unreadable=[3]), truth)
-    (records,) = judged.records()
-    breakdown = Breakdown(judged.rows, truth, PROTOCOL, has_logits=True)
-    for start in range(0, 40, 9):
-        breakdown.count(records[start : start + 9])
-    figures = breakdown.compute()
-    for row in judged.rows:
-        assert sum(figures["breakdown"][row].values()) == 40
-        hits = figures["breakdown"][row]["correct"] + figures["breakdown"][row]["wrong_class"]
-        assert hits == round(judged.curves[row].at(0.2)["gt_known_loc"] * 0.4)
-        assert figures["breakdown"][row]["correct"] == round(judged.curves[row].at(0.2)["top1_loc"] * 0.4)
-    table = pd.DataFrame(
-        {
-            "name": [truth.class_names[label] for label in truth.labels],
-            "hit": (records["iou"][:, 1] >= 0.5) & ~records["unreadable"],
-            "iou": records["iou"][:, 1],
-        }
-    )
-    by_class = table.groupby("name").agg(images=("hit", "size"), hit=("hit", "mean"), iou=("iou", "mean"))
-    assert len(figures["per_class"]) == len(by_class)
-    for row in figures["per_class"]:
-        expected = by_class.loc[row["class"]]
-        assert row["images"] == expected["images"]
-        assert row["gt_known_loc"] == pytest.approx(100 * expected["hit"])
-        assert row["mean_iou"] == pytest.approx(expected["iou"], abs=1e-6)
-    assert sum(row["images"] for row in figures["per_size"]) == 40
-    assert figures["mean_iou"]["2"]["headline"] == pytest.approx(records["iou"][:, 1].mean(), abs=1e-6)
-    assert figures["candidates"]["1"] >= 1
+def test_group_counts_equal_means_of_the_groups() -> None:
+    random = np.random.default_rng(1)
+    groups, hits = random.integers(0, 5, 200), random.random((200, 3)) < 0.5
+    counts = GroupCounts(6, 3)
+    counts.update(groups[:70], hits[:70])
+    counts.update(groups[70:], hits[70:])
+    for group in range(5):
+        np.testing.assert_allclose(counts.percent()[group], 100 * hits[groups == group].mean(axis=0))
+    assert np.isnan(counts.percent()[5]).all()
+    assert counts.images.sum() == 200

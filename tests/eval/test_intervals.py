@@ -1,116 +1,104 @@
-"""Bootstrap intervals against plain loops, theory, and each other."""
+"""The bootstrap against theory, against drawing with replacement, and against itself in pieces."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny_source import PROTOCOL, ArraySource, judge, tiny_split
 
-from eval.evaluate import Thresholds
-from eval.intervals import BootstrapIntervals, bootstrap_weights, interval, paired_difference
+from eval.errors import InputError, NothingToJudgeError
+from eval.intervals import Bootstrap, poisson_counts
 
 
-@settings(max_examples=20, deadline=None)
-@given(cut=st.integers(0, 12), seed=st.integers(0, 5))
-def test_weights_belong_to_the_image_whatever_the_chunk(cut, seed):
-    whole = bootstrap_weights(np.arange(12), 7, seed)
-    parts = [bootstrap_weights(np.arange(12)[:cut], 7, seed), bootstrap_weights(np.arange(12)[cut:], 7, seed)]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+def hits(num_images: int, share: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((num_images, 1)) < share
 
 
-def test_weights_are_poisson_of_mean_one():
-    weights = bootstrap_weights(np.arange(300), 500)
-    assert weights.mean() == pytest.approx(1, abs=0.01)
-    assert weights.var() == pytest.approx(1, abs=0.02)
-    for count, probability in enumerate([0.3679, 0.3679, 0.1839, 0.0613]):
-        assert (weights == count).mean() == pytest.approx(probability, abs=0.005)
+def bootstrap_of(values: np.ndarray, seed: int = 0) -> Bootstrap:
+    bootstrap = Bootstrap(values.shape[1], seed=seed)
+    bootstrap.update(np.arange(len(values)), values)
+    return bootstrap
 
 
-def test_an_interval_of_a_share_has_the_width_of_theory():
-    hits = np.random.default_rng(0).random(2000) < 0.3
-    share, (low, high) = paired_difference(np.zeros(2000), hits)
-    half = 1.96 * np.sqrt(share * (1 - share) / 2000)
-    assert high - low == pytest.approx(2 * half, rel=0.1)
-    assert low < share < high
+def test_counts_are_poisson_and_uncorrelated() -> None:
+    counts = poisson_counts(np.arange(4000), 500)
+    frequency = np.bincount(counts.astype(int).ravel(), minlength=5)[:5] / counts.size
+    np.testing.assert_allclose(frequency, np.exp(-1) / np.array([1, 1, 2, 6, 24]), atol=1e-3)
+    between_images = np.corrcoef(counts[:, :50].T) - np.eye(50)
+    between_replicates = np.corrcoef(counts[:50]) - np.eye(50)
+    assert abs(between_images).max() < 5 / np.sqrt(500)
+    assert abs(between_replicates).max() < 5 / np.sqrt(4000)
 
 
-def test_pairing_takes_out_what_two_results_share():
-    generator = np.random.default_rng(1)
-    first = (generator.random(1000) < 0.5).astype(float)
-    second = first.copy()
-    second[:20] = 1
-    difference, (low, high) = paired_difference(first, second)
-    assert difference == pytest.approx(second.mean() - first.mean())
-    assert low > 0
-    unpaired, (wide_low, wide_high) = paired_difference(generator.permutation(first), second)
-    assert unpaired == pytest.approx(difference)
-    assert high - low < (wide_high - wide_low) / 3
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_interval_is_that_of_the_binomial_and_of_drawing_with_replacement(share: float) -> None:
+    values = hits(3000, share, seed=1)
+    interval = bootstrap_of(values).interval(0)
+    mean = values.mean()
+    error = 100 * 1.96 * np.sqrt(mean * (1 - mean) / 3000)
+    assert interval.value == pytest.approx(100 * mean)
+    assert interval.high - interval.low == pytest.approx(2 * error, rel=0.12)
+    random = np.random.default_rng(2)
+    drawn = [100 * values[random.integers(0, 3000, 3000)].mean() for _ in range(1000)]
+    np.testing.assert_allclose([interval.low, interval.high], np.quantile(drawn, [0.025, 0.975]), atol=0.35 * error)
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory):
-    truth, maps, logits = tiny_split(num_images=40, classes=5)
-    return judge(tmp_path_factory.mktemp("judged"), ArraySource(maps, logits), truth)
+def test_interval_covers_the_truth_in_about_95_of_100() -> None:
+    covered = 0
+    for trial in range(200):
+        interval = bootstrap_of(hits(400, 0.3, seed=trial), seed=trial).interval(0)
+        covered += interval.low <= 30 <= interval.high
+    assert 0.89 < covered / 200 < 0.99
 
 
-def intervals_of(judged, protocol=PROTOCOL, chunk=None, replicates=60):
-    bootstrap = BootstrapIntervals(
-        judged.rows,
-        protocol,
-        Thresholds(0.5, dict.fromkeys(judged.rows, 0.7)),
-        judged.ground_truth.labels,
-        replicates,
-    )
-    (records,) = judged.records()
-    for start in range(0, len(records), chunk or len(records)):
-        bootstrap.count(records[start : start + (chunk or len(records))])
-    return bootstrap.compute()
+def test_order_and_processes_change_nothing() -> None:
+    values = np.random.default_rng(3).random((2500, 4)) < 0.4
+    whole = bootstrap_of(values)
+    order = np.random.default_rng(4).permutation(2500)
+    parts = [Bootstrap(4) for _ in range(3)]
+    for number, part in enumerate(parts):
+        mine = order[number::3]
+        part.update(mine, values[mine])
+    parts[0].merge(parts[1])
+    parts[0].merge(parts[2])
+    np.testing.assert_array_equal(parts[0].estimates(), whole.estimates())
+    assert parts[0].interval(2) == whole.interval(2)
 
 
-def test_figures_are_those_of_a_plain_loop(judged):
-    rows = intervals_of(judged)["rows"]
-    (records,) = judged.records()
-    weights = bootstrap_weights(np.arange(40), 60).astype(np.float64)
-    for number, row in enumerate(judged.rows):
-        top1 = records["in_top1"][:, number]
-        replicated = [100 * np.average(top1, weights=w) for w in weights]
-        assert rows[row]["top1_cls"] == pytest.approx(interval(np.array(replicated)), abs=1e-3)
-        hit = np.take_along_axis(records["reached_largest"][:, number], np.full((40, 1), int(0.7 * 255)), axis=1) >= 3
-        replicated = [100 * np.average(hit[:, 0] & top1, weights=w) for w in weights]
-        assert rows[row]["top1_loc"]["val"] == pytest.approx(interval(np.array(replicated)), abs=1e-3)
-    best = [
-        max(100 * np.average(records["reached_largest"][:, 0, c] >= 3, weights=w) for c in range(255)) for w in weights
-    ]
-    assert rows["1"]["max_box_acc"] == pytest.approx(interval(np.array(best)), abs=1e-3)
+def test_paired_difference_is_narrower_than_the_two_intervals_apart() -> None:
+    first = hits(2000, 0.6, seed=5)
+    second = first ^ hits(2000, 0.03, seed=6)
+    a, b = bootstrap_of(first), bootstrap_of(second)
+    difference = a.paired_difference(b, 0)
+    assert difference.value == pytest.approx(100 * (first.mean() - second.mean()))
+    changed = 100 * 1.96 * np.std(first.astype(int) - second.astype(int)) / np.sqrt(2000)
+    assert difference.high - difference.low == pytest.approx(2 * changed, rel=0.12)
+    assert difference.high - difference.low < 0.5 * (a.interval(0).high - a.interval(0).low)
+    same = a.paired_difference(a, 0)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
-def test_chunks_make_no_difference(judged):
-    one, many = intervals_of(judged), intervals_of(judged, chunk=7)
-    for row in judged.rows:
-        assert many["rows"][row]["top1_cls"] == pytest.approx(one["rows"][row]["top1_cls"], abs=1e-3)
-        assert many["rows"][row]["gt_known_loc"]["val"] == pytest.approx(
-            one["rows"][row]["gt_known_loc"]["val"], abs=1e-3
-        )
+def test_weights_give_the_mean_over_classes() -> None:
+    labels = np.array([0] * 300 + [1] * 100)
+    values = np.concatenate([np.ones(300), np.zeros(100)])[:, None]
+    bootstrap = Bootstrap(1)
+    bootstrap.update(np.arange(400), values, weights=1.0 / np.bincount(labels)[labels])
+    assert bootstrap.interval(0).value == pytest.approx(50)
 
 
-def test_point_figures_lie_in_their_intervals(judged):
-    rows = intervals_of(judged, replicates=400)["rows"]
-    for row in ("1", "2"):
-        low, high = rows[row]["max_box_acc"]
-        assert low <= judged.curves[row].max_box_acc()[0.5] <= high + 5
-        low, high = rows[row]["gt_known_loc"]["fixed"]
-        assert low <= judged.curves[row].at(0.5)["gt_known_loc"] <= high
+def test_oracle_interval_chooses_anew_in_every_replicate() -> None:
+    bootstrap = bootstrap_of(np.random.default_rng(7).random((500, 20)) < 0.5)
+    oracle = bootstrap.best_interval()
+    assert oracle.value == max(bootstrap.interval(i).value for i in range(20))
+    assert oracle.low >= max(bootstrap.interval(i).low for i in range(20))
 
 
-def test_macro_means_weigh_classes_alike(judged):
-    macro = intervals_of(judged, dataclasses.replace(PROTOCOL, macro=True))["rows"]
-    (records,) = judged.records()
-    labels = judged.ground_truth.labels
-    share = 1 / (len(np.unique(labels)) * np.bincount(labels)[labels])
-    weights = bootstrap_weights(np.arange(40), 60) * share
-    replicated = [100 * np.average(records["in_top1"][:, 0], weights=w) for w in weights]
-    assert macro["1"]["top1_cls"] == pytest.approx(interval(np.array(replicated)), abs=1e-3)
+def test_what_cannot_be_compared_is_refused() -> None:
+    a, b = bootstrap_of(hits(100, 0.5, 0)), bootstrap_of(hits(99, 0.5, 0))
+    with pytest.raises(InputError, match="not over the same images"):
+        a.paired_difference(b, 0)
+    with pytest.raises(InputError, match="different figures, replicates or seed"):
+        a.merge(Bootstrap(1, seed=1))
+    with pytest.raises(InputError, match=r"values must have the shape \(3, 1\)"):
+        a.update(np.arange(3), np.zeros((3, 2)))
+    with pytest.raises(NothingToJudgeError):
+        Bootstrap(1).interval(0)
