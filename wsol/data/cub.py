@@ -111,10 +111,11 @@ def load_cub_folder(root: Path, split: str, has_cubv2: bool = False, dataset: st
     tree, note = read_cub_tree(root), ""
     if not has_cubv2 and not (root / VALIDATION).exists():
         tree = replace(tree, is_validation=hold_out(tree))
-        if split != "test":
-            held, train = tree.is_validation.sum(), tree.is_train.sum()
-            note = f"CUBV2 is absent: {held} of {train} train images are held out as the val split"
-    return load_cub_tree(tree, split, dataset or root.resolve().name, note)
+        note = "CUBV2 is absent: "
+    held, train = int(tree.is_validation.sum()), int(tree.is_train.sum())
+    if held and split != "test":
+        note += f"{held} of {train} train images are held out as the val split"
+    return load_cub_tree(tree, split, dataset or root.resolve().name, note if split != "test" else "")
 
 
 def load_cub_tree(tree: CubTree, split: str, dataset: str = "cub", note: str = "") -> Loaded:

@@ -106,14 +106,18 @@ def check_dataset(
         yield Finding("error", split, "cannot be loaded", str(name), str(reason))
     seen: dict[bytes, tuple[str, str]] = {}
     for split, loaded in found.items():
-        yield from _check_lists(loaded.ground_truth, split)
+        yield from _check_lists(loaded, split)
         yield from _check_images(loaded, split, seen, progress)
     if not absent:
         yield from _check_unlisted(found)
 
 
-def _check_lists(truth: GroundTruth, split: str) -> Iterator[Finding]:
-    yield from _check_counts(truth, split)
+def _check_lists(loaded: Loaded, split: str) -> Iterator[Finding]:
+    truth = loaded.ground_truth
+    if loaded.note:
+        yield Finding("note", split, "not the published split", truth.dataset, loaded.note)
+    else:
+        yield from _check_counts(truth, split)
     yield from _check_labels(truth, split)
     for i, image_id in enumerate(truth.image_ids):
         yield from _check_boxes(truth, i, split)
