@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from eval.baselines import baselines
 from eval.breakdown import Breakdown
 from eval.coco import write_coco
 from eval.distributed import Process
@@ -113,8 +114,9 @@ class _Evaluation:
         thresholds, chosen_on = self._thresholds(folder / PARTIAL / "val")
         dataset = self._transformed(self.dataset)
         writer = self._writer(dataset)
+        source = self._source(dataset, self.options.score_maps)
         judged = judge_split(
-            self._source(dataset, self.options.score_maps),
+            source,
             dataset.ground_truth,
             self.protocol,
             thresholds,
@@ -127,7 +129,7 @@ class _Evaluation:
             watch=writer.write if writer else None,
             progress=self._progress_of(self.options.split, len(dataset)),
         )
-        results = self._results(judged, thresholds, chosen_on)
+        results = self._results(judged, thresholds, chosen_on) | {"baselines": self._baselines(judged, source.map_size)}
         if self.process.is_first and self.options.output is not None:
             write_predictions(folder / PREDICTIONS, judged)
             curve_table(judged.curves).to_csv(folder / CURVES, index=False, float_format="%.6g")
@@ -306,6 +308,14 @@ class _Evaluation:
         for records in judged.records():
             bootstrap.count(records)
         return bootstrap.compute()
+
+    def _baselines(self, judged: JudgedSplit, map_size: tuple[int, int]) -> dict[str, Any] | None:
+        """What boxes score that never saw an image; None where no image has a box."""
+        if not judged.curves:
+            return None
+        height, width = map_size
+        figures = baselines(judged.ground_truth, self.protocol, (width, height))
+        return {name: {"gt_known_loc": figure.percent, "box": list(figure.box)} for name, figure in figures.items()}
 
     def _breakdown(self, judged: JudgedSplit, has_logits: bool) -> dict[str, Any]:
         """Kinds of error and results per group; empty where no image has a box."""

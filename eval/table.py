@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+BASELINES = {"centre_box": "centre box (oracle size)", "full_image": "full image"}
 COLUMNS = ("Top-1 cls", "Top-5 cls", "GT-known", "Top-1 Loc", "Top-5 Loc", "MaxBoxAcc", "V2", "PxAP")
 
 
@@ -69,4 +70,7 @@ def results_table(all_results: Sequence[dict[str, Any]]) -> Table:
         for number, (label, figures) in enumerate(rows_of_results(results)):
             table.add_row(results["model"] if number == 0 else "", label, *_cells(figures, policy))
         table.add_section()
+    for name, figure in (first["baselines"] or {}).items():
+        cells = [_percent(figure["gt_known_loc"] if column == "GT-known" else None) for column in COLUMNS]
+        table.add_row("baseline", BASELINES[name], *cells)
     return table

@@ -45,6 +45,11 @@ def test_results_hold_every_fixed_key_and_agree_with_the_metrics(data, tmp_path)
     assert results["metrics"] == results["steps"]["2"]
     assert all(figures.keys() >= FIGURES for figures in results["steps"].values())
     assert "7 images" in results["thresholds"]["chosen_on"]
+    assert results["baselines"]["centre_box"]["gt_known_loc"] >= results["baselines"]["full_image"]["gt_known_loc"]
+    for row in ("1", "2"):
+        assert sum(results["breakdown"][row].values()) == 7
+        low, high = results["intervals"]["rows"][row]["gt_known_loc"]["val"]
+        assert low <= results["steps"][row]["gt_known_loc"]["val"] <= high
 
     dataset = load_dataset(str(data[0]), "test")
     network = wsol.open_trained("resnet_mini_tdam", checkpoint=data[1])
