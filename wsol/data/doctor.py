@@ -50,6 +50,7 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     },
 }
 LOCALIZED_SPLITS = ("val", "test")
+AT_ONCE = 1024  # images handed to the threads together
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,11 @@ def _check_images(
     truth = loaded.ground_truth
     masks = loaded.images if loaded.masks is None else loaded.masks
     with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda i: _check_image(loaded.images, masks, truth, i, split), range(len(truth)))
-        for i, (findings, digest) in zip(progress(range(len(truth)), len(truth), split), results, strict=True):
+        for i in progress(range(len(truth)), len(truth), split):
+            if i % AT_ONCE == 0:
+                ahead = range(i, min(i + AT_ONCE, len(truth)))
+                results = pool.map(lambda j: _check_image(loaded.images, masks, truth, j, split), ahead)
+            findings, digest = next(results)
             yield from findings
             if digest is None:
                 continue

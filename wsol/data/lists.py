@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -195,8 +196,9 @@ def group_rows(positions: np.ndarray, rows: np.ndarray, n: int) -> tuple[np.ndar
         n arrays; rows of one image keep their order.
     """
     order = np.argsort(positions, kind="stable")
-    ends = np.cumsum(np.bincount(positions, minlength=n))
-    return tuple(np.split(rows[order], ends[:-1])) if n else ()
+    grouped = rows[order]
+    edges = np.concatenate([[0], np.cumsum(np.bincount(positions, minlength=n))]).tolist()
+    return tuple(grouped[start:end] for start, end in pairwise(edges))
 
 
 def positions_of(ids: Sequence[str], position: dict[str, int], path: Path) -> np.ndarray:
@@ -225,28 +227,31 @@ def _read_ids(path: Path) -> list[str]:
 
 def _read_integers(path: Path, columns: int) -> tuple[list[str], np.ndarray]:
     """Ids and values (R, columns) of a list with rows ``id,int,…``; an id may contain commas."""
-    fields = [line.rsplit(",", columns) for line in read_lines(path)]
+    ids: list[str] = []
+    texts: list[str] = []
+    for number, line in enumerate(read_lines(path), start=1):
+        image_id, *values = line.rsplit(",", columns)
+        if len(values) != columns:
+            raise _malformed(path, number, line, columns)
+        ids.append(image_id)
+        texts += values
     try:
-        values = np.array([row[1:] for row in fields], dtype=np.str_).reshape(len(fields), columns)
-        return [row[0] for row in fields], values.astype(np.int64)
+        # flat, not one small list per row: those would keep the garbage collector busy
+        return ids, np.array(list(map(int, texts)), dtype=np.int64).reshape(-1, columns)
     except (ValueError, OverflowError):
-        raise _malformed(path, fields, columns) from None
+        wrong = next(i for i, text in enumerate(texts) if not _is_integer(text))
+        raise _malformed(path, wrong // columns + 1, texts[wrong], columns) from None
 
 
-def _malformed(path: Path, fields: list[list[str]], columns: int) -> DatasetError:
-    """Say which line keeps a list from being read."""
+def _is_integer(text: str) -> bool:
+    try:
+        return abs(int(text)) < 2**63
+    except ValueError:
+        return False
 
-    def is_integer(text: str) -> bool:
-        try:
-            return abs(int(text)) < 2**63
-        except ValueError:
-            return False
 
-    wanted = f"expected an id and {columns} integer(s) separated by commas"
-    for number, row in enumerate(fields, start=1):
-        if len(row) != columns + 1 or not all(map(is_integer, row[1:])):
-            return DatasetError(f"{path}:{number}: {wanted}, got {','.join(row)!r}")
-    return DatasetError(f"{path}: {wanted} on every line")
+def _malformed(path: Path, number: int, found: str, columns: int) -> DatasetError:
+    return DatasetError(f"{path}:{number}: expected an id and {columns} integer(s) separated by commas, got {found!r}")
 
 
 def _one_row_each(path: Path, position: dict[str, int], columns: int) -> np.ndarray:

@@ -236,6 +236,7 @@ def _unpack_once(name: str, root: Path, path: Path, packed: bool, say: Callable[
 def _link_packed(root: Path, path: Path, say: Callable[[str], None]) -> None:
     link = root / imagenet.VALIDATION_TAR
     if not link.exists():
+        link.unlink(missing_ok=True)  # a link whose archive is gone
         link.symlink_to(path.resolve())
     say(f"{path.name}: {len(TarImages(link).index)} images, read from the archive")
 

@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,6 +107,16 @@ def test_class_shows_in_the_crown_only_by_colour() -> None:
         bird = np.logical_or.reduce(other.masks).sum()
         assert 0 < differs < 0.3 * bird
         assert all((a == b).all() for a, b in zip(pictures[0].masks, other.masks, strict=True))
+
+
+def test_a_changed_generator_has_a_new_version() -> None:
+    """Small copies of one picture of each class, as VERSION 1 drew them; other builds may round differently."""
+    assert minibirds.VERSION == 1, "put the new pictures into tests/data"
+    stored = np.load(Path(__file__).parents[2] / "data" / "minibirds_v1.npz")["pictures"]
+    for label, expected in enumerate(stored):
+        image = draw_scene(np.random.default_rng([0, label]), label, 96).image
+        small = cv2.resize(image, (12, 12), interpolation=cv2.INTER_AREA)
+        assert np.abs(small.astype(int) - expected).max() <= 2, "the pictures changed: raise minibirds.VERSION"
 
 
 def test_other_sizes() -> None:
