@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tyro
 
@@ -19,8 +20,16 @@ With --recipe NAME published settings (options beside it win), by default the re
 with --resume an interrupted run continues."""
 
 
-def parse(arguments: Sequence[str]) -> tuple[TrainingConfig, bool]:
-    """Settings from the command line over those of a recipe, and whether to resume.
+class Run(NamedTuple):
+    """What a command line asks for: the settings, whether to resume, the recipe they began from ("none")."""
+
+    config: TrainingConfig
+    resume: bool
+    recipe: str
+
+
+def parse(arguments: Sequence[str]) -> Run:
+    """Settings from the command line over those of a recipe.
 
     Without ``--recipe`` the recipe that bears the dataset's name is used, if there is one; ``none`` uses none.
 
@@ -43,9 +52,7 @@ def parse(arguments: Sequence[str]) -> tuple[TrainingConfig, bool]:
         description=f"{DESCRIPTION}\n\nRecipes: {', '.join(list_recipes())}; the path of a YAML file; none.",
     )
     config.check()
-    if known.recipe is None and recipe != "none":
-        print(f"recipe {recipe}; --recipe none starts from plain defaults")
-    return config, known.resume
+    return Run(config, known.resume, recipe)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -54,13 +61,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: If the settings, the data or the network are not valid, or training cannot go on.
     """
-    config, resume = parse(sys.argv[1:] if arguments is None else arguments)
+    config, resume, recipe = parse(sys.argv[1:] if arguments is None else arguments)
     validation = None
     if config.validate_every:
         validation = Validation(config.dataset, config.data_root, workers=config.workers)
         check_name("figure to select by", config.select_by, validation.names)
     trainer = Trainer(config, validate=validation)
     try:
+        trainer.accelerator.print(f"recipe {recipe}; --recipe NAME takes another, --recipe none none")
         if resume:
             trainer.resume()
         trainer.fit()

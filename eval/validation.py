@@ -68,9 +68,10 @@ class PixelFigures(nn.Module):
     def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
         """Count a batch."""
         height, width = maps.shape[-2:]
-        masks = [self.dataset.mask(index, (height, width)) for index in indices]
-        known = [position for position, mask in enumerate(masks) if mask is not None]
-        self.precision.update(maps[known], np.stack([masks[position] for position in known]))
+        for position, index in enumerate(indices):
+            mask = self.dataset.mask(index, (height, width))
+            if mask is not None:
+                self.precision.update(maps[position : position + 1], mask[np.newaxis])
         self.top1.update(logits, labels)
         self.top5.update(logits, labels)
 

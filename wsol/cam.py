@@ -7,6 +7,7 @@ cams.maps[0], cams.maps[-1]                                 # step 1, last step:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +102,8 @@ def class_activation_maps(
     """
     check_name("map method", method, CAM_METHODS)
     if method == "cam" and makes_own_maps(model):
-        return model.class_activation_maps(images, class_ids)
+        own_maps: Callable[..., ClassActivationMaps] = model.class_activation_maps  # type: ignore[assignment]
+        return own_maps(images, class_ids)
     with torch.no_grad():
         outputs = tdam.forward_steps(model, images, scope=scope)
     if method == "cam":

@@ -100,13 +100,13 @@ def test_mistakes_get_one_line_and_their_exit_code(monkeypatch, capsys, line, co
 
 
 def test_options_win_over_the_recipe_and_recipes_over_defaults():
-    config, resume = parse(["--model", "resnet_mini", "--dataset", "minibirds", "--lr", "0.5", "--resume"])
-    assert resume
+    config, resume, recipe = parse(["--model", "resnet_mini", "--dataset", "minibirds", "--lr", "0.5", "--resume"])
+    assert (resume, recipe) == (True, "minibirds")
     assert (config.optimizer, config.lr) == ("muon", 0.5)
-    config, resume = parse(["--model", "resnet_mini", "--dataset", "minibirds", "--recipe", "none"])
-    assert not resume
+    config, resume, recipe = parse(["--model", "resnet_mini", "--dataset", "minibirds", "--recipe", "none"])
+    assert (resume, recipe) == (False, "none")
     assert config.optimizer == "sgd"
-    config, _ = parse(["--recipe", "tdam-imagenet", "--model-args", "steps=3", "attention=top"])
+    config, *_ = parse(["--recipe", "tdam-imagenet", "--model-args", "steps=3", "attention=top"])
     assert (config.model, config.dataset) == ("resnet50_tdam", "imagenet")
     assert config.model_args == {"steps": 3, "attention": "top"}
     with pytest.raises(UnknownNameError):

@@ -37,7 +37,7 @@ class ACoL(Method):
         self.threshold = threshold
         num_classes, channels = tdam.steps.classifier_weight(network).shape
         # Not used, hence not trained: DistributedDataParallel waits for the gradient of every trained parameter.
-        network.get_classifier().requires_grad_(False)
+        self.network.get_classifier().requires_grad_(False)
         self.head_a, self.head_b = (conv_head(channels, width, num_classes) for _ in range(2))
 
         # What tells a network's classes, input and steps tells this module's.
@@ -89,7 +89,7 @@ def conv_head(channels: int, width: int, num_classes: int) -> nn.Sequential:
     for module in head:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
-            nn.init.zeros_(module.bias)
+            nn.init.constant_(module.get_parameter("bias"), 0.0)
     return head
 
 

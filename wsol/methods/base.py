@@ -7,7 +7,7 @@ whatever extra heads and hooks a method has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,9 @@ class Method(nn.Module):
         UserError: If the weights are not one per step of the network, or there are no two steps to tell apart.
     """
 
+    network: Any
+    """The timm network; its class decides what else it has (`forward_features`, `get_classifier`, …)."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -62,7 +65,8 @@ class Method(nn.Module):
     @property
     def deployed(self) -> nn.Module:
         """What is saved and evaluated: the network, unless the method's own heads make the maps."""
-        return self.network
+        network: nn.Module = self.network
+        return network
 
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of logits ``(B, C)`` with class ids ``(B,)`` or class probabilities ``(B, C)``."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
 import tdam
@@ -145,8 +146,9 @@ def _channels(network: nn.Module, layers: Sequence[str]) -> list[int]:
     hooks = [named_module(network, name).register_forward_hook(look(name)) for name in layers]
     training = network.training
     parameter = next(network.parameters())
+    input_size = resolve_model_data_config(network)["input_size"]
     with torch.no_grad():
-        network.eval()(torch.zeros(1, *network.pretrained_cfg["input_size"], device=parameter.device))
+        network.eval()(torch.zeros(1, *input_size, device=parameter.device))
     network.train(training)
     for hook in hooks:
         hook.remove()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from tdam.errors import UserError, check_name
@@ -14,15 +16,10 @@ def stage_names(network: nn.Module) -> list[str]:
         UserError: If the network does not tell its stages.
     """
     modules = dict(network.named_modules())
-    names = [info["module"] for info in getattr(network, "feature_info", [])]
+    names = [info["module"] for info in _feature_info(network)]
     if len(names) < 2 or any(name not in modules for name in names):
         raise UserError(f"{type(network).__name__} does not tell its stages; name the modules yourself")
     return names
-
-
-def stage_channels(network: nn.Module) -> list[int]:
-    """Channels of every stage's output."""
-    return [info["num_chs"] for info in network.feature_info]
 
 
 def block_names(network: nn.Module, stage: str) -> list[str]:
@@ -30,7 +27,7 @@ def block_names(network: nn.Module, stage: str) -> list[str]:
     module = network.get_submodule(stage)
     blocks = getattr(module, "blocks", module)
     prefix = f"{stage}.blocks" if blocks is not module else stage
-    if not isinstance(blocks, nn.Sequential | nn.ModuleList):
+    if not isinstance(blocks, nn.Sequential):
         return [stage]
     return [f"{prefix}.{name}" for name, _ in blocks.named_children()]
 
@@ -43,3 +40,8 @@ def named_module(network: nn.Module, name: str) -> nn.Module:
     """
     modules = dict(network.named_modules())
     return modules[check_name(f"module of {type(network).__name__}", name, [key for key in modules if key])]
+
+
+def _feature_info(network: nn.Module) -> Any:
+    """Timm's description of the stages: mappings with "module" and "num_chs"; empty where there is none."""
+    return getattr(network, "feature_info", ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -125,7 +125,7 @@ class TrainingBatches:
                 seed_at(config.seed, Stream.ERASING, epoch, step, self.rank)
                 yield self.augment(images, choices), self.labels[indices].to(self.device, non_blocking=True)
 
-    def _uint8_batches(self, epoch: int, chosen: list[Tensor]) -> Iterator[Tensor]:
+    def _uint8_batches(self, epoch: int, chosen: list[Tensor]) -> Generator[Tensor, None, None]:
         if self._cache is not None:
             yield from (self._cache[indices] for indices in chosen)
             return

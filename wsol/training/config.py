@@ -95,7 +95,7 @@ class TrainingConfig:
     """Modules that count as the classifier, such as layer4 fc; empty: the network's own classifier layer."""
     schedule: str = "cosine"
     """cosine, step, multistep, poly or constant, advanced at every optimiser step."""
-    warmup_epochs: float = 0.0
+    warmup_epochs: int = 0
     """Epochs of linear warm-up, part of the epochs."""
     warmup_lr: float = 0.0
     """Learning rate at the start of the warm-up."""
@@ -105,7 +105,7 @@ class TrainingConfig:
     """Epochs at min_lr after the schedule, beyond the epochs."""
     decay_epochs: float = 30
     """Epochs between the decays of schedule step."""
-    decay_milestones: tuple[float, ...] = ()
+    decay_milestones: tuple[int, ...] = ()
     """Epochs of the decays of schedule multistep."""
     decay_rate: float = 0.1
     """Factor of every decay; the power of schedule poly."""
@@ -203,7 +203,10 @@ class TrainingConfig:
         names = [item.name for item in fields(cls)]
         for key in settings:
             check_name("setting", key, names)
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+        }
+        return cls(**values)
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """Settings in which two runs differ and that change the weights, as ``name: mine != other's``."""

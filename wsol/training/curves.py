@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -26,7 +27,8 @@ def training_curves(rows: Sequence[dict[str, float]], selected_epoch: float | No
         rows: Figures of every epoch, as in log.csv; an epoch without validation lacks its figures.
         selected_epoch: Epoch of the best checkpoint, marked by a line.
     """
-    with mpl.rc_context(STYLE):
+    style: Any = STYLE
+    with mpl.rc_context(style):
         figure = Figure(figsize=(PAGE, 0.38 * PAGE), layout="constrained")
         loss_axes, percent_axes = figure.subplots(1, 2)
         loss_axes.plot([row["epoch"] for row in rows], [row["train_loss"] for row in rows], color=BLUE)

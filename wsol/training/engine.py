@@ -79,7 +79,7 @@ class Trainer:
         )
         if config.sync_norms and self.accelerator.num_processes > 1:
             method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
-        self.method = method.to(self.device, memory_format=torch.channels_last)
+        self.method = method.to(self.device).to(memory_format=torch.channels_last)
         freeze_modules(network, config.freeze)
 
         self.dataset.transform = image_transform(config, self.preprocessing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import timm
@@ -43,8 +44,7 @@ def start_from(network: nn.Module, state: dict[str, Tensor]) -> None:
         CheckpointError: If anything but the classifier and the feedback parts does not fit.
     """
     own = network.state_dict()
-    names = network.pretrained_cfg["classifier"]
-    classifier = tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
+    classifier = tuple(f"{name}." for name in classifier_names(network))
     fresh = {
         key: value
         for key, value in own.items()
@@ -55,6 +55,13 @@ def start_from(network: nn.Module, state: dict[str, Tensor]) -> None:
         path = Path(folder) / "weights.safetensors"
         safetensors.torch.save_file({key: value.contiguous() for key, value in {**state, **fresh}.items()}, path)
         tdam.load_checkpoint(network, path)
+
+
+def classifier_names(network: nn.Module) -> tuple[str, ...]:
+    """Names of the network's classifier layers, as timm tells them."""
+    configuration: Any = network.pretrained_cfg
+    names = configuration["classifier"]
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def freeze_modules(network: nn.Module, names: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from tdam.errors import UserError, check_name
 from wsol.methods import Method
 from wsol.training.config import TrainingConfig
+from wsol.training.network import classifier_names
 
 
 def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ...]:
@@ -23,10 +24,7 @@ def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ..
         UserError: If a name in the setting classifier_modules fits no module.
     """
     network = method.network
-    names = config.classifier_modules
-    if not names:
-        default = network.pretrained_cfg["classifier"]
-        names = (default,) if isinstance(default, str) else tuple(default)
+    names = config.classifier_modules or classifier_names(network)
     for name in names:
         check_name("module in classifier_modules", name, [module for module, _ in network.named_modules() if module])
     return tuple(f"network.{name}." for name in names)
@@ -66,7 +64,7 @@ def create_optimizer(method: Method, config: TrainingConfig) -> torch.optim.Opti
     Raises:
         UnknownNameError: If timm has no such optimiser.
     """
-    check_name("optimizer", config.optimizer, timm.optim.list_optimizers())
+    check_name("optimizer", config.optimizer, [str(name) for name in timm.optim.list_optimizers()])
     return timm.optim.create_optimizer_v2(
         parameter_groups(method, config),
         opt=config.optimizer,
