@@ -66,7 +66,7 @@ def outcome(
     closed = protocol.convention.closed_pixels
     iou = box_iou(box[None], truth, closed)[0]
     best = int(iou.argmax())
-    if protocol.hit(iou[best], iou_threshold, "gt_known_loc" if class_correct is None else "top1_loc"):
+    if protocol.hit(iou[best], iou_threshold, "gt_known_loc" if class_correct is None else "top_k_loc"):
         return Outcome.CORRECT
     overlap, area, areas = _areas(box, truth, closed)
     covered = np.divide(overlap, areas, out=np.zeros_like(overlap), where=areas > 0)

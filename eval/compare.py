@@ -16,7 +16,7 @@ import pandas as pd
 from rich.table import Table
 
 from eval.gallery import read_predictions
-from eval.intervals import paired_difference
+from eval.intervals import Bootstrap
 from eval.results import PREDICTIONS, read_results
 from tdam.errors import UserError
 
@@ -85,17 +85,17 @@ class ReadResult:
     last: pd.DataFrame
 
     def values(self, figure: str) -> npt.NDArray[np.float64] | None:
-        """A figure of every image in percent, or None where nothing was predicted."""
+        """A figure of every image, from 0 to 1, or None where nothing was predicted."""
         hit = localized(self.last["iou"].to_numpy(), self.results["conventions"], figure)
         match figure:
             case "mean_iou":
-                return 100 * self.last["iou"].to_numpy()
+                return self.last["iou"].to_numpy(dtype=np.float64)
             case "gt_known_loc":
-                return 100.0 * hit
+                return hit.astype(np.float64)
         if self.results["metrics"]["top1_cls"] is None:
             return None
         right = self.last["top1_correct" if figure.startswith("top1") else "top5_correct"].to_numpy() == 1
-        return 100.0 * (right if figure.endswith("cls") else right & hit)
+        return (right if figure.endswith("cls") else right & hit).astype(np.float64)
 
 
 def localized(iou: npt.NDArray[np.float64], conventions: dict[str, Any], figure: str) -> npt.NDArray[np.bool_]:
@@ -139,14 +139,18 @@ def compare(first: ReadResult, second: ReadResult, replicates: int = 1000) -> Co
     if first.results["conventions"]["macro"]:
         sizes = first.last["label"].value_counts()
         weights = 1.0 / sizes[first.last["label"]].to_numpy()
+    figures = [name for name in FIGURES if first.values(name) is not None and second.values(name) is not None]
+    bootstraps = []
+    for result in (first, second):
+        bootstrap = Bootstrap(len(figures), replicates)
+        values = np.stack([value for name in figures if (value := result.values(name)) is not None], axis=1)
+        bootstrap.update(np.arange(len(values)), values, weights)
+        bootstraps.append(bootstrap)
     differences = []
-    for figure in FIGURES:
-        values = first.values(figure), second.values(figure)
-        if values[0] is None or values[1] is None:
-            continue
-        difference, (low, high) = paired_difference(values[0], values[1], replicates, weights=weights)
-        means = [float(np.average(value, weights=weights)) for value in values]
-        differences.append(Difference(figure, means[0], means[1], difference, low, high))
+    for place, figure in enumerate(figures):
+        one, other = (bootstrap.interval(place).value for bootstrap in bootstraps)
+        change = bootstraps[1].paired_difference(bootstraps[0], place)
+        differences.append(Difference(figure, one, other, change.value, change.low, change.high))
     return Comparison(
         (first.results["model"], second.results["model"]), len(first.last), tuple(differences), _warnings(first, second)
     )

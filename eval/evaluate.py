@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.attention_shift import AttentionShift
-from eval.breakdown import box_outcomes
+from eval.breakdown import outcomes
 from eval.fusion import fuse_steps, softmax
 from eval.maps import MapBatch, MapSource
 from eval.metrics import PixelAveragePrecision, label_ranks
@@ -164,10 +164,8 @@ class SplitPass:
         records["candidates"][:, row] = sweep.num_boxes[image, headline]
         boxes_in_map = sweep.largest_boxes[image, headline]
         records["box"][:, row] = self._in_image(records["index"], boxes_in_map, maps.shape[-2:])
-        hits = self.protocol.hit(sweep.largest[image, headline]) & ~records["unreadable"]
         in_top1 = None if (records["class_id"][:, row] < 0).all() else records["in_top1"][:, row]
-        closed_pixels = self.protocol.convention.closed_pixels
-        records["outcome"][:, row] = box_outcomes(boxes_in_map, boxes, hits, in_top1, closed_pixels)
+        records["outcome"][:, row] = outcomes(boxes_in_map, boxes, in_top1, self.protocol)
 
     def _box_predictions(self, records: Records, batch: MapBatch) -> None:
         """Boxes of each step's own top class, for people and programs that use the network without labels."""

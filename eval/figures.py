@@ -130,7 +130,9 @@ class CurveCounter:
         """Count a chunk of records."""
         macro = self.protocol.macro
         weights = image_weights(records["index"], self.labels, self.protocol) if macro else None
-        representative, place = distinct_thresholds(records, np.append(self.thresholds, self.held))
+        representative, place = distinct_thresholds(
+            np.unique(records["maximum"]), np.append(self.thresholds, self.held)
+        )
         for name, hits_of in self._sources(records).items():
             sums = self._sums.setdefault(name, {})
             for figure, hits in hits_of(representative).items():
@@ -191,16 +193,24 @@ def image_weights(
 
 
 def distinct_thresholds(
-    records: Records, thresholds: npt.NDArray[np.float64]
+    maxima: npt.NDArray[np.uint8], thresholds: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """The thresholds that make a difference for these records.
+    """The thresholds that make a difference for maps of certain maxima.
 
     A map has at most 256 cuts, so most of 1,000 thresholds repeat their neighbour for every map.
 
+    Args:
+        maxima: Distinct maxima of 8-bit maps.
+        thresholds: ``(n,)`` thresholds relative to a map's maximum.
+
     Returns:
         Thresholds that stand for all, and for each threshold the place of the one that stands for it.
+
+    >>> stand_in, place = distinct_thresholds(np.array([2], np.uint8), np.array([0.0, 0.1, 0.5, 0.9]))
+    >>> stand_in.tolist(), place.tolist()
+    ([0.0, 0.5], [0, 0, 1, 1])
     """
-    cuts = cut_table(np.unique(records["maximum"]), thresholds)
+    cuts = cut_table(maxima, thresholds)
     _, first, place = np.unique(cuts, axis=1, return_index=True, return_inverse=True)
     return thresholds[first], np.asarray(place).reshape(-1)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.breakdown import OUTCOMES
+from eval.breakdown import Outcome
 from eval.evaluate import Thresholds
 from eval.figures import ANY_STEP, LOC_FIGURES, Curves
 from eval.split import JudgedSplit
@@ -130,6 +130,7 @@ def prediction_chunks(judged: JudgedSplit) -> Iterator[pd.DataFrame]:
     truth = judged.ground_truth
     steps = [row for row, name in enumerate(judged.rows) if name.isdigit()]
     names = np.array(truth.class_names, dtype=object)
+    kinds = np.array([kind.name.lower() for kind in Outcome], dtype=object)
     ids = np.array(truth.image_ids, dtype=object)
     for records in judged.records():
         index = np.repeat(records["index"], len(steps))
@@ -157,7 +158,7 @@ def prediction_chunks(judged: JudgedSplit) -> Iterator[pd.DataFrame]:
                 "y1": box[:, 3],
                 "iou": of_steps["iou"],
                 "iou_fixed": of_steps["iou_fixed"],
-                "outcome": np.array(OUTCOMES, dtype=object)[of_steps["outcome"]],
+                "outcome": kinds[of_steps["outcome"]],
                 "predicted_x0": predicted[:, 0],
                 "predicted_y0": predicted[:, 1],
                 "predicted_x1": predicted[:, 2],

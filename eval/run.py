@@ -20,13 +20,11 @@ import torch
 from torch import nn
 
 from eval.baselines import baselines
-from eval.breakdown import Breakdown
 from eval.coco import write_coco
 from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
 from eval.figures import ANY_STEP
 from eval.gallery import pick_for_gallery, read_predictions, write_gallery
-from eval.intervals import BootstrapIntervals
 from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps, OnError
 from eval.options import EvaluationOptions
 from eval.protocols import Protocol, get_protocol
@@ -45,6 +43,7 @@ from eval.results import (
     write_predictions,
 )
 from eval.split import JudgedSplit, judge_split
+from eval.summary import breakdown_figures, interval_figures
 from tdam.errors import UserError
 from wsol.data import DatasetError, LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
@@ -286,8 +285,7 @@ class _Evaluation:
                 "chosen_on": chosen_on,
                 "headline": "fixed" if thresholds.val is None else "val",
             },
-            "intervals": self._intervals(judged, thresholds),
-            **self._breakdown(judged, has_logits),
+            **self._box_figures(judged, thresholds, has_logits),
             "attention_shift": judged.attention_shift,
             "network": self._network_facts(),
             "data": {
@@ -300,14 +298,14 @@ class _Evaluation:
             "faults": {"unreadable": judged.unreadable, "degenerate_maps": self._degenerate(judged)},
         }
 
-    def _intervals(self, judged: JudgedSplit, thresholds: Thresholds) -> dict[str, Any] | None:
-        if not judged.curves or not self.options.bootstrap:
-            return None
-        labels = judged.ground_truth.labels
-        bootstrap = BootstrapIntervals(judged.rows, self.protocol, thresholds, labels, self.options.bootstrap)
-        for records in judged.records():
-            bootstrap.count(records)
-        return bootstrap.compute()
+    def _box_figures(self, judged: JudgedSplit, thresholds: Thresholds, has_logits: bool) -> dict[str, Any]:
+        """Intervals, kinds of error and results per group; empty where no image has a box."""
+        if not judged.curves:
+            return {}
+        figures = breakdown_figures(judged, self.protocol, has_logits)
+        if self.options.bootstrap:
+            figures["intervals"] = interval_figures(judged, self.protocol, thresholds, self.options.bootstrap)
+        return figures
 
     def _baselines(self, judged: JudgedSplit, map_size: tuple[int, int]) -> dict[str, Any] | None:
         """What boxes score that never saw an image; None where no image has a box."""
@@ -316,15 +314,6 @@ class _Evaluation:
         height, width = map_size
         figures = baselines(judged.ground_truth, self.protocol, (width, height))
         return {name: {"gt_known_loc": figure.percent, "box": list(figure.box)} for name, figure in figures.items()}
-
-    def _breakdown(self, judged: JudgedSplit, has_logits: bool) -> dict[str, Any]:
-        """Kinds of error and results per group; empty where no image has a box."""
-        if not judged.curves:
-            return {}
-        breakdown = Breakdown(judged.rows, judged.ground_truth, self.protocol, has_logits)
-        for records in judged.records():
-            breakdown.count(records)
-        return breakdown.compute()
 
     def _network_facts(self) -> dict[str, Any] | None:
         if self.network is None:
