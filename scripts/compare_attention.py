@@ -74,7 +74,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "plain double epochs": {**PLAIN, "epochs": 2 * EPOCHS},
     "tdam t2 m1 double epochs": {**tdam_settings(), "epochs": 2 * EPOCHS},
 }
-# The six methods, on both networks (cam is the default above). Widths of ACoL's heads fit the thin network, 1024 would dwarf it.
+# The six methods on both networks (cam is the default above). ACoL heads of 1024 channels would dwarf the thin network.
 METHOD_ARGS = {"acol": {"width": 96}}
 for method in ("has", "cutmix", "adl", "acol", "spg"):
     for name, settings in (("plain", PLAIN), ("tdam t2 m1", tdam_settings())):
@@ -86,9 +86,14 @@ for method in ("has", "cutmix", "adl", "acol", "spg"):
 COLUMNS = ("top1_cls", "gt_known_loc", "top1_loc", "max_box_acc", "max_box_acc_v2", "pxap")
 
 
+def run_folder(name: str, seed: int) -> Path:
+    """Where a run lies."""
+    return RUNS / name.replace(" ", "_") / f"seed{seed}"
+
+
 def run(name: str, seed: int) -> list[dict[str, Any]]:
     """Train and judge one configuration with one seed; one row per step and fusion."""
-    folder = RUNS / name.replace(" ", "_") / f"seed{seed}"
+    folder = run_folder(name, seed)
     settings = {**load_recipe("minibirds"), "dataset": "minibirds", **CONFIGURATIONS[name]}
     config = TrainingConfig.from_dict({**settings, "seed": seed, "output": str(folder), "tensorboard": False})
     began = time.perf_counter()
@@ -126,7 +131,7 @@ def figures_of(figures: dict[str, Any]) -> dict[str, float]:
 @contextlib.contextmanager
 def claimed(name: str, seed: int) -> Iterator[bool]:
     """Whether this process is the one to do a run; a claim of a process that is gone is void."""
-    claim = RUNS / name.replace(" ", "_") / f"seed{seed}.claim"
+    claim = run_folder(name, seed).with_suffix(".claim")
     claim.parent.mkdir(parents=True, exist_ok=True)
     if claim.exists() and Path(f"/proc/{claim.read_text()}").exists():
         yield False
@@ -148,7 +153,7 @@ def train_all(names: list[str], seeds: range) -> None:
     """Do the runs that are not done, the first seed of all configurations first."""
     for seed in seeds:
         for name in names:
-            done = RUNS / name.replace(" ", "_") / f"seed{seed}.json"
+            done = run_folder(name, seed).with_suffix(".json")
             with claimed(name, seed) as mine:
                 if done.exists() or not mine:
                     continue

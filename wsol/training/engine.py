@@ -24,7 +24,7 @@ from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method, create_method
 from wsol.training.batches import TrainingBatches, image_transform
-from wsol.training.config import TrainingConfig
+from wsol.training.config import OPERATIONAL, TrainingConfig
 from wsol.training.curves import write_training_curves
 from wsol.training.log import RunLog
 from wsol.training.network import create_network, freeze_modules
@@ -295,7 +295,7 @@ class Trainer:
             "epoch": row["epoch"],
             "selected_by": config.select_by if self.validate is not None else None,
             "metrics": {key: value for key, value in row.items() if key not in ("epoch", "lr", "images_per_second")},
-            "training": config.as_dict(),
+            "training": {key: value for key, value in config.as_dict().items() if key not in OPERATIONAL},
         }
         tdam.save_checkpoint(self.trained.deployed, path, description)
 
