@@ -36,9 +36,7 @@ def bundle(model: str, name: str, seeds: int) -> None:
     config["metrics"] = {"split": "test", **{key: row[key] for key in COLUMNS}}
     path = WEIGHTS / f"{model}.safetensors"
     tdam.save_checkpoint(network, path, config)
-    print(
-        f"{path.name}: {name}, seed {row['seed']}, MaxBoxAcc {row['max_box_acc']}, {path.stat().st_size / 1e6:.2f} MB"
-    )
+    print(f"{path.name}: {name}, seed {row['seed']}, MaxBoxAcc {row['max_box_acc']}, {path.stat().st_size:,} bytes")
 
 
 def main() -> None:

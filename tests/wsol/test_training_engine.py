@@ -12,11 +12,13 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing import event_accumulator
 from tiny_training import TinyImages, tiny_config
 
 import tdam
 from tdam.errors import CheckpointError, UserError
 from wsol.training import Trainer
+from wsol.training.state import load_state
 
 # Everything whose state must survive: momentum, moving average, warm-up, droppable paths, random erasing.
 FULL = {
@@ -93,6 +95,7 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path, monkeypatch, momen
 CHILD = """
 import sys
 sys.path.insert(0, {helpers!r})
+from tensorboard.backend.event_processing import event_accumulator
 from tiny_training import TinyImages, tiny_config
 from wsol.training import Trainer
 trainer = Trainer(tiny_config(output=sys.argv[1], save_every=1, epochs=300), None, TinyImages())
@@ -168,6 +171,23 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path,
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*t*")} == good
 
 
+def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_saved(tmp_path, monkeypatch):
+    original = Trainer._update
+
+    def update_and_spoil(self, images, targets):
+        result = original(self, images, targets)
+        if self.updates == 5:
+            with torch.no_grad():
+                self.method.network.fc.bias[0] = float("inf")
+        return result
+
+    monkeypatch.setattr(Trainer, "_update", update_and_spoil)
+    with pytest.raises(UserError, match="a weight is not finite in epoch 2, step 3"):
+        train(tmp_path)
+    assert tdam.read_config(tmp_path / "last.safetensors")["epoch"] == 1
+    assert load_state(tmp_path / "state.pt")["position"]["epoch"] == 1
+
+
 def test_a_run_of_other_settings_is_not_continued(tmp_path):
     train(tmp_path, epochs=1)
     with pytest.raises(CheckpointError, match=r"other settings \(epochs: 2 != 1; lr: 0\.5 != 0\.01\)"):
@@ -206,3 +226,40 @@ def test_the_average_of_the_weights_is_what_is_saved(tmp_path):
     saved = load_file(tmp_path / "last.safetensors")
     assert torch.equal(saved["fc.weight"], trainer.ema.module.network.fc.weight)
     assert not torch.equal(saved["fc.weight"], trainer.method.network.fc.weight)
+
+
+@pytest.mark.parametrize("writer", ["torch.save", "safetensors.torch.save"])
+def test_a_full_disk_stops_and_keeps_the_last_good_files(tmp_path, monkeypatch, writer):
+    train(tmp_path, epochs=1)
+    good = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def no_space(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, no_space)
+    trainer = Trainer(tiny_config(output=str(tmp_path), epochs=1), None, TinyImages())
+    assert trainer.resume()
+    with pytest.raises(UserError, match=r"cannot write .*: .*No space left on device"):
+        trainer._save()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == good
+
+
+def test_mixed_precision_trains_and_continues_to_the_same_weights(tmp_path, monkeypatch):
+    settings = {"precision": "bf16", "epochs": 2, "batch_size": 24, "model": "resnet_mini"}
+    train(tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch:
+        kill_at(patch, 1)
+        with pytest.raises(Killed):
+            train(tmp_path / "killed", **settings)
+    train(tmp_path / "killed", resume=True, **settings)
+    assert_same_weights(tmp_path / "whole" / "last.safetensors", tmp_path / "killed" / "last.safetensors")
+
+
+def test_tensorboard_and_csv_hold_the_same_figures(tmp_path):
+    train(tmp_path, epochs=2, tensorboard=True)
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    log = pd.read_csv(tmp_path / "log.csv")
+    written = [event.value for event in events.Scalars("epoch/train_loss")]
+    assert written == pytest.approx(log.train_loss.tolist())
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]

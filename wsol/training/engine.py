@@ -30,7 +30,7 @@ from wsol.training.log import RunLog
 from wsol.training.network import create_network, freeze_modules
 from wsol.training.optim import create_mixup, create_optimizer, create_schedule
 from wsol.training.randomness import Stream, seed_at
-from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state
+from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state, write_atomically
 
 Validate = Callable[[Method], dict[str, float]]
 # What classification accuracy alone, without any box, would choose by.
@@ -131,7 +131,7 @@ class Trainer:
                 seconds = self._train_epoch(log)
                 self._finish_epoch(seconds)
                 log.epoch(self.position.rows)
-                self._save(log)
+                self._save()
             if main:
                 best = self.position.best
                 write_training_curves(self.folder, self.position.rows, best["epoch"] if best else None)
@@ -179,7 +179,7 @@ class Trainer:
                 position.loss_sum += loss_sum.item()
                 position.correct += int(correct)
                 loss_sum, correct = torch.zeros(2, device=self.device)
-                self._check_loss()
+                self._check_finite()
                 rate = (position.step - first_step) * config.batch_size / (time.perf_counter() - began)
                 lr = self.optimizer.param_groups[0]["lr"]
                 log.step(position.epoch, position.step, position.loss_sum / position.step, lr, rate)
@@ -212,15 +212,18 @@ class Trainer:
             self.ema.update(self.method)
         return loss, correct
 
-    def _check_loss(self) -> None:
-        """Stop all processes where the loss of any is no longer finite."""
-        total = self.accelerator.reduce(torch.tensor(self.position.loss_sum, device=self.device), "sum")
-        if not math.isfinite(total.item()):
-            raise UserError(
-                f"the loss is {total.item()} in epoch {self.position.epoch + 1}, step {self.position.step}: lower the "
-                f"learning rate ({self.config.lr}) or clip the gradient; the last good checkpoint in {self.folder} "
-                "is intact"
-            )
+    def _check_finite(self) -> None:
+        """Stop all processes where the loss of any, or a weight, is no longer finite."""
+        total = self.accelerator.reduce(torch.tensor(self.position.loss_sum, device=self.device), "sum").item()
+        # The last update may have spoilt weights that no loss has seen yet.
+        norm = torch.stack([parameter.detach().float().norm() for parameter in self.method.parameters()]).sum().item()
+        if math.isfinite(total) and math.isfinite(norm):
+            return
+        what = f"the loss is {total}" if not math.isfinite(total) else "a weight is not finite"
+        raise UserError(
+            f"{what} in epoch {self.position.epoch + 1}, step {self.position.step}: lower the learning rate "
+            f"({self.config.lr}) or clip the gradient; the last good checkpoint in {self.folder} is intact"
+        )
 
     def _finish_epoch(self, images_per_second: float) -> None:
         """Validate where due and add the epoch's row of figures."""
@@ -251,7 +254,7 @@ class Trainer:
             position.best = row
         position.epoch, position.step, position.loss_sum, position.correct = position.epoch + 1, 0, 0.0, 0
 
-    def _save(self, log: RunLog) -> None:
+    def _save(self) -> None:
         """Write the checkpoints of a finished epoch, then the state."""
         if self.accelerator.is_main_process:
             row = self.position.rows[-1]
@@ -297,7 +300,7 @@ class Trainer:
             "metrics": {key: value for key, value in row.items() if key not in ("epoch", "lr", "images_per_second")},
             "training": {key: value for key, value in config.as_dict().items() if key not in OPERATIONAL},
         }
-        tdam.save_checkpoint(self.trained.deployed, path, description)
+        write_atomically(path, lambda part: tdam.save_checkpoint(self.trained.deployed, part, description))
 
     def summary(self) -> Iterator[str]:
         """What was selected, and what would have been without boxes."""

@@ -57,6 +57,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.close(handle)
         temporary = Path(name)
         write(temporary)
+        # Temporary files are private; what is written is for others to read.
+        temporary.chmod(0o644)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
