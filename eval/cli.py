@@ -90,6 +90,10 @@ def run(arguments: Sequence[str]) -> None:
                 if images:
                     console.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}")
             console.print(results_table([results]))
+            if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
+                console.print(
+                    f"waiting for images: {waiting:.0%} of the time (--workers reads them in other processes)"
+                )
             if options.output is not None:
                 console.print(f"written: {options.output}")
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import tdam
 from tdam.errors import UserError, check_name
 from wsol.cam import ClassActivationMaps, class_activation_maps, makes_own_maps, maps_of_classes
 from wsol.data import GroundTruth, ImageError, LocalizationDataset
+from wsol.data.loading import WaitingClock
 from wsol.scoremap import has_contrast, score_maps
 from wsol.weights import TrainedNetwork
 
@@ -101,7 +102,7 @@ class MapSource(Protocol):
         """Score maps of the images at `indices`."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class NetworkMaps:
     """Score maps of the ground-truth class of every step, from a network.
 
@@ -115,6 +116,7 @@ class NetworkMaps:
         method: Map method, see `wsol.cam_methods.CAM_METHODS`.
         scope: Which stages take a step's count, see `wsol.class_activation_maps`.
         on_error: "stop" raises at an unreadable image, "count" reports it and gives zeros for it.
+        clock: Time spent waiting for images in the last call of `batches`; None before it.
 
     Raises:
         UnknownNameError: If `precision` is unknown.
@@ -129,6 +131,7 @@ class NetworkMaps:
     method: str = "cam"
     scope: str = "last"
     on_error: OnError = "stop"
+    clock: WaitingClock[Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         check_name("precision", self.precision, PRECISIONS)
@@ -163,7 +166,8 @@ class NetworkMaps:
             pin_memory=self.device.type == "cuda",
         )
         dtype = PRECISIONS[self.precision]
-        for images, labels, read, unreadable in loader:
+        self.clock = WaitingClock(loader)
+        for images, labels, read, unreadable in self.clock:
             if unreadable and self.on_error == "stop":
                 raise ImageError(f"{next(iter(unreadable.values()))}; --on-error count counts such images as misses")
             if images is None:

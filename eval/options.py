@@ -34,7 +34,7 @@ class EvaluationOptions:
         attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
         method: Map method: cam, grad-cam, layer-cam, …
         scope: Stages that take a step's count: last or all.
-        decode: exact (as PIL) or fast (torchvision).
+        decode: exact (as wsolevaluation, through PIL) or fast (OpenCV; docs/datasets.md says how much it differs).
         on_error: stop at an unreadable image, or count it as a miss and list it.
         resume: Continue a killed run in `output`.
         save_score_maps: Write the score maps of the split to this folder.

@@ -50,6 +50,7 @@ from wsol.data.transforms import evaluation_transform
 from wsol.weights import TrainedNetwork, open_trained
 
 PARTIAL = "partial"
+BOX_FIGURES = ("breakdown", "mean_iou", "candidates", "per_class", "per_size", "intervals")
 
 
 Progress = Callable[[str, int, int], None]
@@ -129,6 +130,8 @@ class _Evaluation:
             progress=self._progress_of(self.options.split, len(dataset)),
         )
         results = self._results(judged, thresholds, chosen_on) | {"baselines": self._baselines(judged, source.map_size)}
+        clock = source.clock if isinstance(source, NetworkMaps) else None
+        results["environment"]["share_of_time_waiting_for_images"] = None if clock is None else clock.share_waiting
         if self.process.is_first and self.options.output is not None:
             write_predictions(folder / PREDICTIONS, judged)
             curve_table(judged.curves).to_csv(folder / CURVES, index=False, float_format="%.6g")
@@ -299,13 +302,13 @@ class _Evaluation:
         }
 
     def _box_figures(self, judged: JudgedSplit, thresholds: Thresholds, has_logits: bool) -> dict[str, Any]:
-        """Intervals, kinds of error and results per group; empty where no image has a box."""
+        """Intervals, kinds of error and results per group; None each where no image has a box."""
         if not judged.curves:
-            return {}
+            return dict.fromkeys(BOX_FIGURES)
         figures = breakdown_figures(judged, self.protocol, has_logits)
-        if self.options.bootstrap:
-            figures["intervals"] = interval_figures(judged, self.protocol, thresholds, self.options.bootstrap)
-        return figures
+        replicates = self.options.bootstrap
+        intervals = interval_figures(judged, self.protocol, thresholds, replicates) if replicates else None
+        return figures | {"intervals": intervals}
 
     def _baselines(self, judged: JudgedSplit, map_size: tuple[int, int]) -> dict[str, Any] | None:
         """What boxes score that never saw an image; None where no image has a box."""
