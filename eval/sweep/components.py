@@ -33,13 +33,16 @@ LOG2 = np.array([max(0, length.bit_length() - 1) for length in range(257)])
 
 @compiled
 def joined(groups, stride):
-    """``(256, 5)``: number of groups a pixel joins, and how far away in memory a pixel of each is."""
-    table = np.zeros((256, 5), np.int64)
+    """How many groups a pixel joins ``(256,)``, and how far away in memory a pixel of each is ``(256, 4)``.
+
+    A step backwards is stored as its two's complement: unsigned sums wrap around to the same place.
+    """
+    step = np.zeros((256, 4), np.uint64)
     for byte in range(256):
-        table[byte, 0] = groups[byte, 0]
-        for group in range(1, groups[byte, 0] + 1):
-            table[byte, group] = DY[groups[byte, group]] * stride + DX[groups[byte, group]]
-    return table
+        for group in range(groups[byte, 0]):
+            bit = groups[byte, group + 1]
+            step[byte, group] = np.uint64(DY[bit] * stride + DX[bit])
+    return groups[:, 0].astype(np.uint8), step
 
 
 @compiled

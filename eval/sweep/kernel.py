@@ -17,7 +17,11 @@ one in descending order and a union-find keeps each component's bounding box:
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
+from numba import njit
 
 from eval.sweep.components import CONTOUR_AREA, NODE, PIXEL_COUNT, best_iou, spread
 from eval.sweep.passes import sweep_holes, sweep_largest, sweep_outer_contours
@@ -31,66 +35,84 @@ def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, cou
     height, width = values.shape[0] - 2, values.shape[1] - 2
     sort_pixels(values, order, start)
     mark_earlier(values, earlier)
-    if not by_contour_area:
-        total = height * width
-        sweep_largest(order, start, earlier, labels, nodes, PIXEL_COUNT, total, -1, convention, boxes)
     sweep_outer_contours(order, start, earlier, labels, nodes, truth, convention, ranges, counts)
     levels = sweep_holes(order, start, earlier, labels, nodes, truth, convention, ranges, counts)
+    areas, total_area, tie = PIXEL_COUNT, height * width, -1
     if by_contour_area:
+        areas, total_area, tie = CONTOUR_AREA, 2 * (height - 1) * (width - 1), 1
         if raise_pixels(values, labels, levels):
             sort_pixels(values, order, start)
             mark_earlier(values, earlier)
-        total = 2 * (height - 1) * (width - 1)
-        sweep_largest(order, start, earlier, labels, nodes, CONTOUR_AREA, total, 1, convention, boxes)
+    sweep_largest(order, start, earlier, labels, nodes, areas, total_area, tie, convention, boxes)
     spread(ranges)
 
 
-@compiled
-def sweep_images(
-    score_maps, truth, rows, by_contour_area, convention, empty_box, largest, best, largest_boxes, num_boxes, maxima
-):
-    """Sweep images one after the other.
+def sources_digest():
+    """A number that changes with any source file the kernel is compiled from."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return int(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:15], 16)
 
-    Args:
-        score_maps: ``(N, H, W)``.
-        truth: ``(sum K_i, 4)`` float64 ground-truth boxes of all images.
-        rows: ``(N + 1,)`` first row of each image in `truth`.
-        by_contour_area: Whether the largest contour is that of `cv2.contourArea`, or of the most pixels.
-        convention: ``(plus, last_x, last_y)``: added to widths and heights, limits of box ends.
-        empty_box: ``(4,)``.
-        largest: ``(N, 256)`` output, see `eval.sweep.Sweep`.
-        best: ``(N, 256)`` output, `Sweep.all`.
-        largest_boxes: ``(N, 256, 4)`` output.
-        num_boxes: ``(N, 256)`` output.
-        maxima: ``(N,)`` output: the 8-bit maximum, `NOT_A_NUMBER` or `OUT_OF_RANGE`.
+
+def kept_on_disk(sources):
+    """`sweep_images`, compiled once for all processes.
+
+    numba looks only at the file of a function to see whether its compiled form is out of date, not at the
+    functions it calls from other files. The digest of all sources, as a variable the function closes over,
+    is part of the name under which numba keeps it.
     """
-    num_images, height, width = score_maps.shape
-    values = np.zeros((height + 2, width + 2), np.uint8)
-    workspace = (
-        np.empty(height * width, np.int32),
-        np.empty(256, np.int64),
-        np.zeros(values.shape, np.uint8),
-        np.zeros(values.size, np.uint32),
-        np.empty(height * width // 2 + 2, NODE),
-    )
-    ranges = np.empty((9, 256))
-    plus = convention[0]
-    for i in range(num_images):
-        image_truth = truth[rows[i] : rows[i + 1]]
-        maximum = quantize(score_maps[i], values)
-        maxima[i] = maximum
-        if maximum < 0:
-            continue
-        num_boxes[i] = 0
-        ranges[:] = 0.0
-        largest_boxes[i] = empty_box
-        if maximum > 0:
-            sweep_map(
-                values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
-            )
-        best[i] = ranges[0]
-        for cut in range(256):
-            box = largest_boxes[i, cut]
-            largest[i, cut] = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
-        best[i, maximum:] = largest[i, maximum:]
-        num_boxes[i, maximum:] = 1
+
+    @njit(cache=True, nogil=True)
+    def sweep_images(
+        score_maps, truth, rows, by_contour_area, convention, empty_box, largest, best, largest_boxes, num_boxes, maxima
+    ):
+        """Sweep images one after the other.
+
+        Args:
+            score_maps: ``(N, H, W)``.
+            truth: ``(sum K_i, 4)`` float64 ground-truth boxes of all images.
+            rows: ``(N + 1,)`` first row of each image in `truth`.
+            by_contour_area: Whether the largest contour is that of `cv2.contourArea`, or of the most pixels.
+            convention: ``(plus, last_x, last_y)``: added to widths and heights, limits of box ends.
+            empty_box: ``(4,)``.
+            largest: ``(N, 256)`` output, see `eval.sweep.Sweep`.
+            best: ``(N, 256)`` output, `Sweep.all`.
+            largest_boxes: ``(N, 256, 4)`` output.
+            num_boxes: ``(N, 256)`` output.
+            maxima: ``(N,)`` output: the 8-bit maximum, `NOT_A_NUMBER` or `OUT_OF_RANGE`.
+        """
+        _ = sources
+        num_images, height, width = score_maps.shape
+        values = np.zeros((height + 2, width + 2), np.uint8)
+        workspace = (
+            np.empty(height * width, np.int32),
+            np.empty(256, np.int64),
+            np.zeros(values.shape, np.uint8),
+            np.zeros(values.size, np.uint32),
+            np.empty(height * width // 2 + 2, NODE),
+        )
+        ranges = np.empty((9, 256))
+        plus = convention[0]
+        for i in range(num_images):
+            image_truth = truth[rows[i] : rows[i + 1]]
+            maximum = quantize(score_maps[i], values)
+            maxima[i] = maximum
+            if maximum < 0:
+                continue
+            num_boxes[i] = 0
+            ranges[:] = 0.0
+            largest_boxes[i] = empty_box
+            if maximum > 0:
+                sweep_map(
+                    values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
+                )
+            best[i] = ranges[0]
+            for cut in range(256):
+                box = largest_boxes[i, cut].astype(np.float64)
+                largest[i, cut] = best_iou(box[0], box[1], box[2], box[3], image_truth, plus)
+            best[i, maximum:] = largest[i, maximum:]
+            num_boxes[i, maximum:] = 1
+
+    return sweep_images
+
+
+sweep_images = kept_on_disk(sources_digest())

@@ -11,12 +11,12 @@ import numpy as np
 from numba import njit
 
 NOT_A_NUMBER, OUT_OF_RANGE = -1, -2
-BANDS = 4  # of rows, sorted side by side: neighbours have equal values, and each would wait for the last
+BANDS = 8
 
 
 def compiled(function: Any) -> Any:
-    """Compile for all threads, once for all processes."""
-    return njit(cache=True, nogil=True)(function)
+    """Compile as a part of `eval.sweep.kernel.sweep_images`, the only function that is kept on disk."""
+    return njit(nogil=True)(function)
 
 
 @compiled
@@ -41,32 +41,39 @@ def quantize(score_map, values):
 def sort_pixels(values, order, start):
     """Counting sort: descending value, raster order within a value.
 
-    ``order`` receives ``y << 16 | x``; the pixels of value v are ``order[start[v] : start[v - 1]]``.
+    ``order`` receives ``y << 16 | x``; the pixels of value v are ``order[start[v] : start[v - 1]]``. The map is
+    read in bands of rows side by side: neighbours tend to have one value, and each would wait for the
+    counter that the last one has just changed.
     """
     height, width = values.shape[0] - 2, values.shape[1] - 2
-    rows = (height + BANDS - 1) // BANDS
-    position = np.zeros((256, BANDS), np.int64)
-    for row in range(rows):
+    rows = height // BANDS
+    position = np.zeros((BANDS, 256), np.uint32)
+    for y in range(1, rows + 1):
         for x in range(1, width + 1):
             for band in range(BANDS):
-                y = band * rows + row
-                if y < height:
-                    position[values[y + 1, x], band] += 1
+                position[band, values[band * rows + y, x]] += 1
+    for y in range(BANDS * rows + 1, height + 1):
+        for x in range(1, width + 1):
+            position[BANDS - 1, values[y, x]] += 1
     total = 0
     for value in range(255, -1, -1):
         start[value] = total
         for band in range(BANDS):
-            count = position[value, band]
-            position[value, band] = total
+            count = position[band, value]
+            position[band, value] = total
             total += count
     for row in range(rows):
         for x in range(width):
             for band in range(BANDS):
                 y = band * rows + row
-                if y < height:
-                    value = values[y + 1, x + 1]
-                    order[position[value, band]] = y << 16 | x
-                    position[value, band] += 1
+                value = values[y + 1, x + 1]
+                order[position[band, value]] = y << 16 | x
+                position[band, value] += 1
+    for y in range(BANDS * rows, height):
+        for x in range(width):
+            value = values[y + 1, x + 1]
+            order[position[BANDS - 1, value]] = y << 16 | x
+            position[BANDS - 1, value] += 1
 
 
 @compiled
