@@ -3,9 +3,10 @@
 from tdam.attention import TopDownAttention
 from tdam.checkpoints import LoadReport, load_checkpoint, load_model, read_config, save_checkpoint
 from tdam.errors import CheckpointError, UnknownNameError, UserError
-from tdam.feedback import Family, FeedbackBlock, FeedbackOptions
+from tdam.families import add_feedback, register_family
+from tdam.feedback import Family, FeedbackBlock, FeedbackOptions, Segment
 from tdam.models import create_model
-from tdam.registry import add_feedback, register_variant
+from tdam.registry import register_variant
 from tdam.steps import StepOutputs, at_step, forward_steps, num_steps, stepwise
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FeedbackBlock",
     "FeedbackOptions",
     "LoadReport",
+    "Segment",
     "StepOutputs",
     "TopDownAttention",
     "UnknownNameError",
@@ -26,6 +28,7 @@ __all__ = [
     "load_model",
     "num_steps",
     "read_config",
+    "register_family",
     "register_variant",
     "save_checkpoint",
     "stepwise",

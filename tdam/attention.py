@@ -44,6 +44,8 @@ class TopDownAttention(nn.Module):
         reduction: The hidden width is Ct // reduction, for both inputs.
         hidden_channels: The hidden width itself; None takes it from `reduction`.
         pool_grid: Side of the grid that "learned" poolings read.
+        identity: Divide the modulated map by what a zero searchlight does to it, so that a module that
+            starts with one starts as identity. The divisor is part of the state, as it changes the function.
 
     Raises:
         UnknownNameError: For a name that is not listed above.
@@ -62,6 +64,7 @@ class TopDownAttention(nn.Module):
         reduction: int = 16,
         hidden_channels: int | None = None,
         pool_grid: int = 8,
+        identity: bool = False,
     ) -> None:
         super().__init__()
         self.attention = check_name("attention", attention, ATTENTIONS)
@@ -71,6 +74,7 @@ class TopDownAttention(nn.Module):
         self.order = check_name("order", order, ORDERS)
         self.channel_gate = check_name("channel_gate", channel_gate, CHANNEL_GATES)
         self.pool_grid = pool_grid
+        self.identity = identity
 
         if attention == "identity":
             if bottom_channels != top_channels:
@@ -97,6 +101,8 @@ class TopDownAttention(nn.Module):
             self.top_pool = nn.Linear(pool_grid**2, 1)
             if attention != "top":
                 self.bottom_pool = nn.Linear(pool_grid**2, 1)
+        if identity:
+            self.register_buffer("divisor", torch.tensor(self.gate_at_zero()))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -105,13 +111,33 @@ class TopDownAttention(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def zero_searchlight(self) -> None:
+        """Let the searchlight start at zero, whatever the maps."""
+        if not hasattr(self, "expand"):
+            raise UserError(f"attention {self.attention!r} has no searchlight and cannot start as identity")
+        nn.init.zeros_(self.expand.weight)
+
+    def gate_at_zero(self) -> float:
+        """The factor that a zero searchlight applies to the bottom map.
+
+        Raises:
+            UserError: If it is zero.
+        """
+        channels = self.expand.out_channels
+        channel = {"sigmoid": 0.5, "softmax": 1 / channels, "none": 0.0}[self.channel_gate]
+        gate = {"channel": channel, "spatial": 0.5, "parallel": channel + 0.5}.get(self.order, channel * 0.5)
+        if gate == 0:
+            raise UserError(f"channel_gate {self.channel_gate!r} with a zero searchlight lets nothing pass")
+        return gate
+
     def forward(self, bottom: Tensor, top: Tensor) -> Tensor:
         """Return the bottom map (B, Cb, hb, wb), modulated by the top map (B, Ct, ht, wt)."""
         if self.attention == "identity":
             return top
         if self.attention == "mapping":
             return self.mapping(top)
-        return self.modulate(bottom, self.searchlight(bottom, top))
+        modulated = self.modulate(bottom, self.searchlight(bottom, top))
+        return modulated / self.divisor if self.identity else modulated
 
     def searchlight(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The raw searchlight s (B, Cb, 1, 1), without gate or norm."""

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from tdam.errors import CheckpointError
+from tdam.families import family_of
+from tdam.feedback import FeedbackBlock
 
 CONFIG_KEY = "config"
 WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
@@ -34,7 +36,7 @@ class LoadReport:
     Attributes:
         path: The file.
         loaded: How many tensors came from it.
-        initialised: Names of feedback parts that a plain file does not hold, left newly initialised.
+        initialised: Names of feedback parts that a plain file does not hold, which start anew.
         config: The configuration inside a file of ours, else None.
     """
 
@@ -54,7 +56,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     Reads safetensors (ours or timm's) and PyTorch files (timm's, torchvision's, the TDAM authors'
     `.pth.tar`, with EMA weights first where a file holds both, and with the prefixes that wrappers
     leave). Pickles are never executed (`weights_only`). A file without feedback parts loads into a TDAM
-    network of the same backbone; the report names what stays newly initialised.
+    network of the same backbone: its feedback parts start anew as `FeedbackOptions.init` says, norms of
+    later steps as copies of the first's, and the report names them.
 
     Args:
         model: A network of `tdam.create_model`.
@@ -65,8 +68,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
             loaded then.
     """
     path = Path(path)
-    state = _convert_names(read_state_dict(path), model)
-    expected = model.state_dict()
+    names, expected = foreign_names(model), model.state_dict()
+    state = {names.get(key, key): value for key, value in read_state_dict(path).items()}
     # Counters that no forward pass reads; files older than PyTorch 0.4.1, such as torchvision's, lack them.
     missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
     plain = not any(_is_feedback(key, expected) for key in state)
@@ -75,6 +78,10 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     if problems:
         raise CheckpointError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}; nothing was loaded")
     model.load_state_dict(state, strict=False)
+    if initialised:
+        for module in model.modules():
+            if isinstance(module, FeedbackBlock):
+                module.reset_feedback()
     return LoadReport(path, len(state), initialised, _config_of(path))
 
 
@@ -203,27 +210,29 @@ def _some(keys: list[str], most: int = 4) -> str:
     return ", ".join(keys[:most]) + (" …" if len(keys) > most else "")
 
 
-def _convert_names(state: StateDict, model: nn.Module) -> StateDict:
-    """Translate the TDAM authors' names of the attention's parts to ours; other names stay."""
-    expected = model.state_dict()
-    converted = {}
-    for key, value in state.items():
-        block, found, part = key.partition(".RA_block.")
-        if not found:
-            converted[key] = value
-            continue
-        attention = f"{block}.attention"
-        top_only = f"{block}.RA_block.Ug_mlp.2.weight" in state
-        name = {
-            "Ug_top_mlp.0.weight": "top_reduce.weight",
-            "Ug_bottom_mlp.0.weight": "bottom_reduce.weight",
-            "Ug_mlp.0.weight": "top_reduce.weight" if top_only else "expand.weight",
-            "Ug_mlp.2.weight": "expand.weight",
-            "Ug_conv.weight": "mapping.weight",
-        }.get(part, part)
-        for side in ("top", "bottom"):
-            # A pooling that top and bottom share is listed under both names; loading the authors' way, the last wins.
-            shared = f"{attention}.shared_pool.weight" in expected
-            name = name.replace(f"{side}_linear_spatial", "shared_pool" if shared else f"{side}_pool")
-        converted[f"{attention}.{name}"] = value
-    return converted
+def foreign_names(model: nn.Module) -> dict[str, str]:
+    """Names that tensors of ours have in other people's files -> ours, where they differ."""
+    family = family_of(model)
+    names = {}
+    for key in model.state_dict() if family is not None else ():
+        block, found, part = key.partition(".attention.")
+        foreign = [f"{block}.RA_block.{theirs}" for theirs in _authors_parts(model, block, part)] if found else [key]
+        names.update({family.foreign_name(name): key for name in foreign})
+    return {foreign: ours for foreign, ours in names.items() if foreign != ours}
+
+
+def _authors_parts(model: nn.Module, block: str, part: str) -> list[str]:
+    """The TDAM authors' names of a part of an attention."""
+    module, _, parameter = part.rpartition(".")
+    top_only = getattr(model.get_submodule(f"{block}.attention"), "attention", None) == "top"
+    theirs = {
+        "top_reduce": ["Ug_mlp.0"] if top_only else ["Ug_top_mlp.0"],
+        "bottom_reduce": ["Ug_bottom_mlp.0"],
+        "expand": ["Ug_mlp.2"] if top_only else ["Ug_mlp.0"],
+        "mapping": ["Ug_conv"],
+        "top_pool": ["top_linear_spatial"],
+        "bottom_pool": ["bottom_linear_spatial"],
+        # Listed under both names; loading the authors' way, the last wins.
+        "shared_pool": ["top_linear_spatial", "bottom_linear_spatial"],
+    }.get(module, [])
+    return [f"{name}.{parameter}" for name in theirs]

@@ -16,9 +16,9 @@ plain block. Source: the TDAM code (see `tdam.attention`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,22 @@ from tdam.attention import (
 from tdam.errors import UserError, check_name
 
 STEP_NORMS = ("own", "none")
+INITS = ("random", "identity")
 
-Segment = Callable[[Tensor, int], Tensor]
-"""Part of a residual branch: (map (B, C, h, w), step from 0) -> map."""
+
+class Segment(NamedTuple):
+    """A piece of a residual branch.
+
+    Attributes:
+        run: (map (B, C, h, w), step from 0) -> map.
+        channels: C, of its input.
+        norms: Names of the norms that it uses, which every step has for itself; the first one directly
+            follows the segment's first convolution.
+    """
+
+    run: Callable[[Tensor, int], Tensor]
+    channels: int
+    norms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,12 @@ class FeedbackOptions:
         hidden_channels: Hidden channels, in place of `reduction`.
         pool_grid: Side of the grid of learned poolings; None: as the block's family does.
         step_norm: "own": steps after the first have batch norms of their own; "none": they have none.
+        init: "random": attention as timm draws a ResNet's convolutions; "identity": the searchlight
+            starts at zero and what it does to the map is undone, so that in eval mode every step
+            starts with the output of the first.
         td_blocks: Stage number (from 1) -> block indices (from 0) in it, or "all". Indices past a
-            stage's end are ignored, so that one list serves networks of several depths.
+            stage's end are ignored, so that one list serves networks of several depths. None: all
+            blocks of the last two stages.
 
     Raises:
         UserError: For a value out of range; UnknownNameError for an unknown name.
@@ -73,7 +90,8 @@ class FeedbackOptions:
     hidden_channels: int | None = None
     pool_grid: int | None = None
     step_norm: str = "own"
-    td_blocks: Mapping[int, str | Sequence[int]] = field(default_factory=lambda: {3: "all", 4: "all"})
+    init: str = "random"
+    td_blocks: Mapping[int, str | Sequence[int]] | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("distance", 0), ("reduction", 1), ("hidden_channels", 1), ("pool_grid", 1)):
@@ -86,8 +104,11 @@ class FeedbackOptions:
         check_name("order", self.order, ORDERS)
         check_name("channel_gate", self.channel_gate, CHANNEL_GATES)
         check_name("step_norm", self.step_norm, STEP_NORMS)
+        check_name("step_norm", self.step_norm, STEP_NORMS)
+        check_name("init", self.init, INITS)
         object.__setattr__(self, "pooling", check_pooling(self.pooling))
-        object.__setattr__(self, "td_blocks", _check_td_blocks(self.td_blocks))
+        if self.td_blocks is not None:
+            object.__setattr__(self, "td_blocks", _check_td_blocks(self.td_blocks))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -117,25 +138,23 @@ def _check_td_blocks(td_blocks: object) -> dict[int, str | tuple[int, ...]]:
 class FeedbackBlock(nn.Module):
     """A residual block with feedback. A family's subclass inherits from this first, then from its timm block.
 
-    The subclass states its segments, the channels between them, and how the branch meets the shortcut.
-    Norms that a repeated segment uses are named in `segment_norms`; step t ≥ 1 has its own copy beside
-    the first, `bn3_1` to `bn3`.
+    The subclass states its segments, its output's channels, and how the branch meets the shortcut. Step
+    t ≥ 1 has its own copies of the norms in the repeated segments, `bn3_1` beside `bn3`.
     """
 
-    segment_norms: ClassVar[tuple[tuple[str, ...], ...]] = ()
-
     attention: TopDownAttention
+    options: FeedbackOptions
     steps: int
     distance: int
     in_last_stage: bool
 
-    def segments(self) -> Sequence[Segment]:
+    def segments(self) -> tuple[Segment, ...]:
         """The residual branch, cut into pieces."""
-        raise UserError(f"{type(self).__name__} does not say its segments")
+        raise TypeError(f"{type(self).__name__} does not say its segments")
 
-    def widths(self) -> Sequence[int]:
-        """Channels before each segment and after the last."""
-        raise UserError(f"{type(self).__name__} does not say its widths")
+    def out_channels(self) -> int:
+        """Channels of the block's output."""
+        raise TypeError(f"{type(self).__name__} does not say its output's channels")
 
     def skip(self, x: Tensor) -> Tensor:
         """The shortcut's map of the block's input."""
@@ -149,7 +168,7 @@ class FeedbackBlock(nn.Module):
         """Side of the grid that learned poolings read."""
         return 8
 
-    def norm(self, name: str, step: int) -> nn.Module:
+    def norm_at(self, name: str, step: int) -> nn.Module:
         """The norm called `name` of a step (from 0)."""
         return getattr(self, f"{name}_{step}" if step else name)
 
@@ -189,7 +208,7 @@ class FeedbackBlock(nn.Module):
         """The map that is modulated first: the segments before the cut."""
         segments = self.segments()
         for segment in segments[: len(segments) - self.distance]:
-            x = segment(x, 0)
+            x = segment.run(x, 0)
         return x
 
     def top(self, bottom: Tensor, step: int) -> Tensor:
@@ -197,36 +216,42 @@ class FeedbackBlock(nn.Module):
         if self.distance == 0:
             return self.attention(bottom, bottom)
         for segment in self.segments()[-self.distance :]:
-            bottom = segment(bottom, step)
+            bottom = segment.run(bottom, step)
         return bottom
 
     def next_bottom(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The map that the next step starts from."""
         return top if self.distance == 0 else self.attention(bottom, top)
 
+    def repeated_norms(self) -> list[str]:
+        """Names of the norms in the repeated segments."""
+        repeated = self.segments()[-self.distance :] if self.distance else ()
+        return [name for segment in repeated for name in segment.norms]
+
     def zero_init_last(self) -> None:
-        """Start as identity: zero the last norm of every step, not of the first alone as timm would."""
-        for step in range(self.steps if self.distance else 1):
-            weight = getattr(self.norm(self.segment_norms[-1][-1], step), "weight", None)
-            if weight is not None:
-                nn.init.zeros_(weight)
+        """Start as the shortcut alone: zero the last norm of every step, not of the first alone as timm would."""
+        for name in self.segments()[-1].norms[-1:]:
+            for step in range(self.steps if self.distance else 1):
+                weight = getattr(self.norm_at(name, step), "weight", None)
+                if weight is not None:
+                    nn.init.zeros_(weight)
 
     def add_feedback(self, options: FeedbackOptions) -> None:
         """Add the attention and the norms of later steps.
 
         Raises:
-            UserError: If the block has fewer segments than the distance asks for.
+            UserError: If the block has fewer segments than the distance asks for, or cannot start as
+                `options.init` says.
         """
-        widths = self.widths()
-        most = len(widths) - 1
-        if options.distance > most:
-            raise UserError(
-                f"distance {options.distance} is more than a {type(self).__bases__[1].__name__} has: choose 0 to {most}"
-            )
-        self.steps, self.distance = options.steps, options.distance
+        segments = self.segments()
+        if options.distance > len(segments):
+            name = type(self).__bases__[1].__name__
+            raise UserError(f"distance {options.distance} is more than a {name} has: choose 0 to {len(segments)}")
+        self.options, self.steps, self.distance = options, options.steps, options.distance
+        channels = [segment.channels for segment in segments] + [self.out_channels()]
         self.attention = TopDownAttention(
-            widths[most - options.distance],
-            widths[-1],
+            channels[len(segments) - options.distance],
+            self.out_channels(),
             attention=options.attention,
             pooling=options.pooling,
             pooling_combine=options.pooling_combine,
@@ -235,18 +260,57 @@ class FeedbackBlock(nn.Module):
             reduction=options.reduction,
             hidden_channels=options.hidden_channels,
             pool_grid=options.pool_grid or self.default_pool_grid(),
+            identity=options.init == "identity" and not self._norms_can_undo(),
         )
-        for names in self.segment_norms[most - options.distance :]:
-            for name in names:
-                for step in range(1, options.steps):
-                    self.add_module(f"{name}_{step}", _step_norm(self.norm(name, 0), options.step_norm))
+        for name in self.repeated_norms():
+            for step in range(1, self.steps):
+                self.add_module(f"{name}_{step}", _step_norm(self.norm_at(name, 0), options.step_norm))
+        self.reset_feedback()
+
+    def scalable_norm(self) -> str | None:
+        """Name of the norm that reads a bias-free linear image of the modulated map; None if there is none."""
+        norms = self.segments()[-self.distance].norms if self.distance else ()
+        return norms[0] if norms else None
+
+    @torch.no_grad()
+    def reset_feedback(self) -> None:
+        """Start the feedback parts as the options say, from the weights that the plain parts have now.
+
+        Raises:
+            UserError: If init "identity" is asked of an attention without searchlight or with a gate of zero.
+        """
+        self.attention.reset_parameters()
+        if self.options.step_norm == "own":
+            for name in self.repeated_norms():
+                for step in range(1, self.steps):
+                    self.norm_at(name, step).load_state_dict(self.norm_at(name, 0).state_dict())
+        if self.options.init == "identity":
+            self.attention.zero_searchlight()
+            gate = self.attention.gate_at_zero()
+            if self._norms_can_undo():
+                name = str(self.scalable_norm())
+                for step in range(1, self.steps):
+                    _scale_norm(self.norm_at(name, 0), self.norm_at(name, step), gate**step)
+
+    def _norms_can_undo(self) -> bool:
+        """Whether step norms can undo what a zero searchlight does to the modulated map."""
+        return self.options.step_norm == "own" and self.scalable_norm() is not None
 
 
 def _step_norm(norm: nn.Module, step_norm: str) -> nn.Module:
     if step_norm == "own":
         return copy.deepcopy(norm)
-    # timm's BatchNormAct2d carries the activation, which stays.
+    # Timm's BatchNormAct2d carries the activation, which stays.
     return getattr(norm, "act", None) or nn.Identity()
+
+
+def _scale_norm(first: Any, norm: Any, scale: float) -> None:
+    """Make `norm` do to scale * x what `first` does to x, exactly: eps, which does not scale, goes into the weight."""
+    norm.running_mean.mul_(scale)
+    norm.running_var.mul_(scale**2)
+    if norm.weight is not None:
+        deviation = torch.sqrt(norm.running_var + norm.eps) / scale
+        norm.weight.mul_(deviation / torch.sqrt(first.running_var + first.eps))
 
 
 @dataclass(frozen=True)
@@ -257,11 +321,13 @@ class Family:
         network: The timm class.
         blocks: timm block class -> its feedback block, a subclass of `FeedbackBlock` and of that class.
         stages: The blocks of every stage of a network, in order of computation.
+        foreign_name: The name of a tensor of ours in other people's files, where they name it differently.
     """
 
     network: type[nn.Module]
     blocks: Mapping[type[nn.Module], type[FeedbackBlock]]
-    stages: Callable[[Any], Sequence[Sequence[nn.Module]]]
+    stages: Callable[[Any], Sequence[Iterable[nn.Module]]]
+    foreign_name: Callable[[str], str] = str
 
 
 def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) -> nn.Module:
@@ -273,7 +339,9 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
     if hasattr(model, "feedback"):
         raise UserError(f"this {type(model).__name__} has feedback already")
     stages = [list(stage) for stage in family.stages(model)]
-    for stage, indices in options.td_blocks.items():
+    if options.td_blocks is None:
+        options = replace(options, td_blocks={len(stages) - 1: "all", len(stages): "all"})
+    for stage, indices in (options.td_blocks or {}).items():
         if not 1 <= stage <= len(stages):
             raise UserError(f"td_blocks: there is no stage {stage}; this network has stages 1 to {len(stages)}")
         blocks = stages[stage - 1]

@@ -31,6 +31,7 @@ def create_model(
     hidden_channels: int | None = None,
     pool_grid: int | None = None,
     step_norm: str | None = None,
+    init: str | None = None,
     td_blocks: Mapping[int, str | Sequence[int]] | None = None,
     **timm_kwargs: Any,
 ) -> nn.Module:
@@ -52,6 +53,7 @@ def create_model(
         hidden_channels: As above.
         pool_grid: As above.
         step_norm: As above.
+        init: As above.
         td_blocks: As above.
         **timm_kwargs: timm's own, such as `drop_rate`, `drop_path_rate`, `in_chans`, `output_stride`.
 

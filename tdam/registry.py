@@ -9,72 +9,94 @@ import timm
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from tdam.errors import UserError
-from tdam.feedback import Family, FeedbackOptions, insert_feedback
-from tdam.resnet import RESNET
-
-FAMILIES: dict[type[nn.Module], Family] = {family.network: family for family in (RESNET,)}
+from tdam.checkpoints import load_checkpoint
+from tdam.families import add_feedback
+from tdam.feedback import FeedbackOptions
+from tdam.releases import fetch_release
 
 default_cfgs: dict[str, Any] = {}
 
 
-def add_feedback(model: nn.Module, options: FeedbackOptions) -> nn.Module:
-    """Give a plain timm network feedback, in place; its weights stay.
-
-    Args:
-        model: A network of a class in `FAMILIES`, or of a subclass.
-        options: Where and how.
-
-    Returns:
-        The same network.
-
-    Raises:
-        UserError: For a network of another class, or options that do not fit it.
-    """
-    family = next((FAMILIES[network] for network in type(model).__mro__ if network in FAMILIES), None)
-    if family is None:
-        known = ", ".join(sorted(network.__name__ for network in FAMILIES))
-        raise UserError(f"no feedback for a {type(model).__name__}; families: {known}")
-    return insert_feedback(model, family, options)
-
-
-def register_variant(base: str, published: Mapping[str, Mapping[str, Any]]) -> None:
+def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name: str | None = None) -> None:
     """Register `<base>_tdam` in timm: the timm network `base` with feedback.
 
     Args:
         base: Name of a timm network of a known family.
         published: Tag -> feedback options that differ from `FeedbackOptions`; the first is the default.
+        name: Another name than `<base>_tdam`.
     """
-    name = f"{base}_tdam"
+    name = name or f"{base}_tdam"
 
     def entrypoint(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-        tag = kwargs.get("pretrained_cfg")
-        tag = tag if isinstance(tag, str) and tag in published else next(iter(published))
+        given = kwargs.get("pretrained_cfg")
+        tag = given if isinstance(given, str) and given in published else next(iter(published))
         chosen = {key: kwargs.pop(key) for key in FeedbackOptions.names() if key in kwargs}
         options = FeedbackOptions(**{**published[tag], **chosen})
 
-        def build(**arguments: Any) -> nn.Module:
-            return add_feedback(timm.create_model(base, **arguments), options)
+        def build(num_classes: int = 1000, **arguments: Any) -> nn.Module:
+            if not pretrained:
+                return add_feedback(timm.create_model(base, num_classes=num_classes, **arguments), options)
+            path = fetch_release(f"{name}.{tag}")
+            model = add_feedback(timm.create_model(base, num_classes=1000, **arguments), options)
+            load_checkpoint(model, path)
+            if num_classes != 1000:
+                model.reset_classifier(num_classes)
+            return model
 
-        return build_model_with_cfg(build, name, pretrained, feature_cfg={"feature_cls": "getter"}, **kwargs)
+        return build_model_with_cfg(build, name, False, feature_cfg={"feature_cls": "getter"}, **kwargs)
 
     entrypoint.__name__ = entrypoint.__qualname__ = name
     entrypoint.__doc__ = f"{base} with top-down attention; see `tdam.feedback.FeedbackOptions`."
     configuration = {**timm.get_pretrained_cfg(base).to_dict(), "url": "", "hf_hub_id": None}
-    configuration.pop("architecture", None)
-    configuration.pop("tag", None)
+    for key in ("architecture", "tag", "file", "custom_load", "hf_hub_filename"):
+        configuration.pop(key, None)
     default_cfgs.update(generate_default_cfgs({f"{name}.{tag}": configuration for tag in published}))
     register_model(entrypoint)
 
 
-JOINT_T2_M1 = {"joint_t2_m1": {"steps": 2, "distance": 1}}
-JOINT_T2_M2 = {"joint_t2_m2": {"steps": 2, "distance": 2}}
-# The README's list; its indices 23 to 25 do not exist in ResNet-101.
-RESNET101_BLOCKS = {3: (0, 1, 2, 8, 13, 18, 22), 4: "all"}
+def _register_all() -> None:
+    joint, top = {"attention": "joint"}, {"attention": "top"}
+    joint_t2_m1 = {"joint_t2_m1": {**joint, "distance": 1}}
+    joint_t2_m2 = {"joint_t2_m2": {**joint, "distance": 2}}
+    for base in ("resnet18", "resnet34"):
+        register_variant(base, joint_t2_m2 | joint_t2_m1 | {"top_t2_m1": {**top, "distance": 1}})
+    resnet50 = joint_t2_m1 | {
+        "top_t2_m1": {**top, "distance": 1},
+        # The authors' code with its full block list; the paper's row is that of one block fewer.
+        "top_t2_m3": {**top, "distance": 3},
+        "top_t2_m3_paper": {**top, "distance": 3, "td_blocks": {3: range(5), 4: "all"}},
+    }
+    register_variant("resnet50", resnet50)
+    # The README's lists; in ResNet-101's its indices 23 to 25 do not exist.
+    resnet101 = {3: (0, 1, 2, 8, 13, 18, 22), 4: "all"}
+    resnet152 = {3: (0, 1, 2, 8, 13, 18, 22, 25, 28, 31, 32, 33, 34, 35), 4: "all"}
+    layer4 = {"joint_t2_m1_layer4": {**joint, "distance": 1, "td_blocks": {4: "all"}}}
+    for base in ("resnet101", "resnet101d"):
+        register_variant(base, {"joint_t2_m1": {**joint, "td_blocks": resnet101}} | layer4)
+    for base in ("resnet152", "resnet152d"):
+        register_variant(base, {"joint_t2_m1": {**joint, "td_blocks": resnet152}} | layer4)
+    # TD_ConvNeXt's class default: eleven blocks of stage 3, which is all of Tiny's.
+    convnext = {"joint_t2_m1": {**joint, "td_blocks": {3: range(11), 4: range(6)}}}
+    for size in ("tiny", "small", "base", "large"):
+        register_variant(f"convnext_{size}", convnext)
+    # No published configuration: feedback as ResNet-50's, in all blocks of the last two stages.
+    for base in OURS:
+        register_variant(base, joint_t2_m1)
+    for base, name in (("vgg16_gap", "vgg16_tdam"), ("vgg16_gap_bn", "vgg16_bn_tdam")):
+        register_variant(base, joint_t2_m1, name)
+    register_variant("resnet_mini", {"joint_t2_m1": {**joint, "reduction": 4}})
 
-register_variant("resnet18", JOINT_T2_M2)
-register_variant("resnet34", JOINT_T2_M2)
-register_variant("resnet26d", JOINT_T2_M1)
-register_variant("resnet50", JOINT_T2_M1)
-register_variant("resnet101", {"joint_t2_m1": {"td_blocks": RESNET101_BLOCKS}})
-register_variant("resnet_mini", {"joint_t2_m1": {"distance": 1, "reduction": 4}})
+
+OURS = (
+    *("resnet18d", "resnet26", "resnet26d", "resnet34d", "resnet50d"),
+    *("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2"),
+    *("seresnet18", "seresnet34", "seresnet50", "seresnet101", "seresnext50_32x4d"),
+    *("ecaresnet26t", "ecaresnet50d", "ecaresnet50t", "ecaresnet101d"),
+    *("mobilenetv3_large_100", "mobilenetv3_small_100"),
+    *("tf_mobilenetv3_large_100", "tf_mobilenetv3_small_100"),
+    *("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_lite0"),
+    *("tf_efficientnet_b0", "tf_efficientnet_b1", "tf_efficientnet_b2", "tf_efficientnet_b3"),
+    "tf_efficientnet_lite0",
+)
+
+_register_all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -14,81 +13,78 @@ from tdam.feedback import Family, FeedbackBlock, Segment
 
 
 class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
-    """timm's BasicBlock with feedback; distance 1 repeats conv2, 2 repeats conv1 and conv2."""
+    """Timm's BasicBlock with feedback; distance 1 repeats conv2, 2 repeats conv1 and conv2."""
 
-    segment_norms = (("bn1",), ("bn2",))
-
-    def segments(self) -> Sequence[Segment]:
-        """conv1 to its activation (and anti-aliasing); conv2 and its norm."""
-        return self._first, self._second
+    def segments(self) -> tuple[Segment, ...]:
+        """conv1 to its activation and anti-aliasing; conv2 and its norm."""
+        return (
+            Segment(self._first, self.conv1.in_channels, ("bn1",)),
+            Segment(self._second, self.conv2.in_channels, ("bn2",)),
+        )
 
     def _first(self, x: Tensor, step: int) -> Tensor:
-        x = self.norm("bn1", step)(self.conv1(x))
+        x = self.norm_at("bn1", step)(self.conv1(x))
         return self.aa(self.act1(self.drop_block(x)))
 
     def _second(self, x: Tensor, step: int) -> Tensor:
-        return self.norm("bn2", step)(self.conv2(x))
+        return self.norm_at("bn2", step)(self.conv2(x))
 
-    def widths(self) -> Sequence[int]:
-        """Channels between the convolutions."""
-        return self.conv1.in_channels, self.conv2.in_channels, self.conv2.out_channels
+    def out_channels(self) -> int:
+        """Channels of conv2."""
+        return self.conv2.out_channels
 
     def skip(self, x: Tensor) -> Tensor:
         """The shortcut, projected where the block changes the map's shape."""
         return x if self.downsample is None else self.downsample(x)
 
     def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
-        """Timm's end of a block: SE, drop path, sum and activation, once for any number of steps."""
-        if self.se is not None:
-            top = self.se(top)
-        if self.drop_path is not None:
-            top = self.drop_path(top)
-        return self.act2(top + shortcut)
+        """Timm's end of the block: SE, drop path, sum and activation."""
+        return self.act2(_after_branch(self, top) + shortcut)
 
 
 class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
-    """timm's Bottleneck with feedback; distance m repeats the last m of its three convolutions."""
+    """Timm's Bottleneck with feedback; distance m repeats the last m of its three convolutions."""
 
-    segment_norms = (("bn1",), ("bn2",), ("bn3",))
-
-    def segments(self) -> Sequence[Segment]:
+    def segments(self) -> tuple[Segment, ...]:
         """conv1, conv2 and conv3, each with its norm and activation."""
-        return self._first, self._second, self._third
+        return (
+            Segment(self._first, self.conv1.in_channels, ("bn1",)),
+            Segment(self._second, self.conv2.in_channels, ("bn2",)),
+            Segment(self._third, self.conv3.in_channels, ("bn3",)),
+        )
 
     def _first(self, x: Tensor, step: int) -> Tensor:
-        return self.act1(self.norm("bn1", step)(self.conv1(x)))
+        return self.act1(self.norm_at("bn1", step)(self.conv1(x)))
 
     def _second(self, x: Tensor, step: int) -> Tensor:
-        x = self.norm("bn2", step)(self.conv2(x))
+        x = self.norm_at("bn2", step)(self.conv2(x))
         return self.aa(self.act2(self.drop_block(x)))
 
     def _third(self, x: Tensor, step: int) -> Tensor:
-        return self.norm("bn3", step)(self.conv3(x))
+        return self.norm_at("bn3", step)(self.conv3(x))
 
-    def widths(self) -> Sequence[int]:
-        """Channels between the convolutions."""
-        return (
-            self.conv1.in_channels,
-            self.conv2.in_channels,
-            self.conv3.in_channels,
-            self.conv3.out_channels,
-        )
+    def out_channels(self) -> int:
+        """Channels of conv3."""
+        return self.conv3.out_channels
 
     def default_pool_grid(self) -> int:
-        """The map's side at 224 px, as the authors choose; 8 for widths they cannot build."""
-        return {64: 56, 128: 28, 256: 14, 512: 7}.get(self.widths()[3 - self.distance], 8)
+        """The map's side at 224 px, as the authors choose; 8 for widths that their table lacks."""
+        bottom = (self.conv3.out_channels, *(segment.channels for segment in reversed(self.segments())))
+        return {64: 56, 128: 28, 256: 14, 512: 7}.get(bottom[self.distance], 8)
 
     def skip(self, x: Tensor) -> Tensor:
         """The shortcut, projected where the block changes the map's shape."""
         return x if self.downsample is None else self.downsample(x)
 
     def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
-        """Timm's end of a block: SE, drop path, sum and activation, once for any number of steps."""
-        if self.se is not None:
-            top = self.se(top)
-        if self.drop_path is not None:
-            top = self.drop_path(top)
-        return self.act3(top + shortcut)
+        """Timm's end of the block: SE, drop path, sum and activation."""
+        return self.act3(_after_branch(self, top) + shortcut)
+
+
+def _after_branch(block: BasicBlock | Bottleneck, top: Tensor) -> Tensor:
+    if block.se is not None:
+        top = block.se(top)
+    return top if block.drop_path is None else block.drop_path(top)
 
 
 class UndilatedBlock(BasicBlock):

@@ -1,0 +1,107 @@
+"""The TDAM authors' released weights, fetched from Google Drive when they are first asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from tdam.errors import CheckpointError, check_name
+
+URL = "https://drive.usercontent.google.com/download?id={id}&export=download&confirm=t"
+PAGE = "https://drive.google.com/file/d/{id}"
+BLOCK = 1 << 20
+TIMEOUT_SECONDS = 60
+
+
+class Release(NamedTuple):
+    """A file of the authors.
+
+    Attributes:
+        file: Its name in the cache.
+        drive_id: Its id at Google Drive (README of the TDAM repository).
+    """
+
+    file: str
+    drive_id: str
+
+
+RELEASES = {
+    "resnet18_tdam.joint_t2_m2": Release("TD_RNet18_t2_m2_joint.pth.tar", "1_dko76uh6YjQG9o_vw6LkXTB_3abYbQG"),
+    "resnet34_tdam.joint_t2_m2": Release("TD_RNet34_t2_m2_joint.pth.tar", "1v1DOkjbtXAMUgQLzuox9xCFpG4XgCZGF"),
+    "resnet50_tdam.joint_t2_m1": Release("TD_RNet50_t2_m1_joint.pth.tar", "1teK0HxyP_3P1pDLePwesiO8xG_ZAJVR_"),
+    "resnet101_tdam.joint_t2_m1": Release("TD_RNet101_t2_m1_joint.pth.tar", "1bbUztG6NpL2vUKmTfpjKRiSCjzQvtYzt"),
+}
+
+
+def fetch_release(name: str, folder: Path | None = None) -> Path:
+    """The released file of a configuration, downloaded unless it is there.
+
+    The SHA-256 of the first download is kept beside the file, and checked whenever it is used: Google
+    Drive publishes none.
+
+    Args:
+        name: Network and tag, such as "resnet50_tdam.joint_t2_m1".
+        folder: Where files are kept; None: `weights` in the cache (`WSOL_CACHE`, else ~/.cache/wsol).
+
+    Raises:
+        UnknownNameError: If nothing was released under this name.
+        CheckpointError: If the file cannot be fetched or has changed since it was first used.
+    """
+    release = RELEASES[check_name("released weights", name, RELEASES)]
+    folder = folder or Path(os.environ.get("WSOL_CACHE", Path.home() / ".cache" / "wsol")) / "weights"
+    path, record = folder / release.file, folder / f"{release.file}.sha256"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        try:
+            _download(URL.format(id=release.drive_id), part, release.file)
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            page = PAGE.format(id=release.drive_id)
+            reason = getattr(error, "reason", error)
+            raise CheckpointError(f"cannot download {page} ({reason}); download it and put it at {path}") from None
+        part.replace(path)
+    checksum = sha256(path)
+    if not record.exists():
+        record.write_text(f"{checksum}  {path.name}\n")
+    elif record.read_text().split()[0] != checksum:
+        raise CheckpointError(f"{path} is not the file that was first used here (SHA-256 in {record}); remove it")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(url: str, part: Path, name: str) -> None:
+    """Fetch a file, going on where an interrupted download ended."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        if response.headers.get_content_type() == "text/html":
+            raise OSError("Google Drive sent a page in place of the file, as it does above its daily quota")
+        if response.status != 206:
+            have = 0  # the server sends the whole file
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        console = Console(stderr=True)
+        with (
+            part.open("ab" if have else "wb") as file,
+            Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+        ):
+            task = progress.add_task(name, total=total, completed=have)
+            while block := response.read(BLOCK):
+                file.write(block)
+                progress.advance(task, len(block))
+    if total is not None and part.stat().st_size != total:
+        raise OSError(f"the connection ended after {part.stat().st_size} of {total} bytes; run again to go on")
