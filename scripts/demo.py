@@ -66,9 +66,8 @@ def draw_grid(options: DemoOptions, results: dict[str, Any]) -> Path:
     threshold = list(results["thresholds"]["val"].values())[len(results["steps"]) - 1]
     localizer = wsol.Localizer(NETWORK, threshold=threshold)
     found = localizer([dataset.image(place) for place in places])
-    titles = [
-        f"{truth.class_names[truth.labels[place]]}\n{why}" for place, why in zip(places, picked.values(), strict=True)
-    ]
+    names = localizer.network.class_names or truth.class_names
+    titles = [f"{names[truth.labels[place]]}\n{why}" for place, why in zip(places, picked.values(), strict=True)]
     figure = wsol.draw.grid_figure(found, [truth.boxes[place] for place in places], titles)
     path = options.output / "steps.png"
     wsol.draw.save(figure, path)
@@ -89,6 +88,7 @@ def main() -> None:
     picture = draw_grid(options, results[0])
     console.print(
         f"Look at {picture}: image, map and box of each step, ground truth.\n"
+        f"Open {options.output / 'report.html'} in a browser.\n"
         f"Figures: {options.output}/results.json, predictions.csv, curves.csv; the plain twin's: {twin.output}/"
     )
 
