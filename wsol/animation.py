@@ -11,13 +11,11 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from tdam.errors import UserError
 from wsol.draw.figures import short_label
-from wsol.draw.overlay import display_image, overlay
-from wsol.draw.panels import PREDICTED
+from wsol.draw.raster import step_picture
 from wsol.localizer import Localization, StepLocalization
 
 SUFFIXES: Final = (".gif", ".webp", ".mp4")
@@ -26,7 +24,6 @@ HOLD_SECONDS: Final = 1.0
 BLEND_SECONDS: Final = 0.8
 LEAST_SIDE: Final = 320
 LONGEST_SIDE: Final = 480
-_SUPERSAMPLING: Final = 2  # lines of a moving box flicker unless drawn finer than shown
 
 
 def frames(localization: Localization) -> Iterator[Image.Image]:
@@ -123,33 +120,10 @@ def _frame(
     """One frame, `share` of the way from one step to the next."""
     scores = (1 - share) * before.score_map + share * after.score_map
     box = (1 - share) * before.box.astype(np.float64) + share * after.box
-    laid = overlay(display_image(picture, longest=max(picture.size)), scores)
-    frame = Image.fromarray((laid * 255).round().astype(np.uint8))
-    frame = _with_box(frame, box, localization.image_size)
+    frame = step_picture(picture, scores, box, localization.image_size)
     nearest = before if share < 0.5 else after
     label = short_label(nearest.label)
     return _with_caption(frame, f"step {nearest.step} of {len(localization.steps)}:  {label}  {nearest.score:.2f}")
-
-
-def _with_box(frame: Image.Image, box: npt.NDArray[np.float64], image_size: tuple[int, int]) -> Image.Image:
-    fine = frame.resize((frame.width * _SUPERSAMPLING, frame.height * _SUPERSAMPLING), Image.Resampling.NEAREST)
-    scale = np.array([fine.width / image_size[0], fine.height / image_size[1]] * 2)
-    x0, y0, x1, y1 = (box + np.array([0, 0, 1, 1])) * scale  # both ends belong to the box
-    draw = ImageDraw.Draw(fine)
-    rim, line = 4 * _SUPERSAMPLING, 2 * _SUPERSAMPLING
-    corners = (
-        float(np.clip(x0, 0, fine.width - rim)),
-        float(np.clip(y0, 0, fine.height - rim)),
-        float(np.clip(x1 - 1, rim, fine.width - 1)),
-        float(np.clip(y1 - 1, rim, fine.height - 1)),
-    )
-    if corners[2] <= corners[0] or corners[3] <= corners[1]:
-        return frame
-    draw.rectangle(corners, outline=(0, 0, 0), width=rim)
-    inner = (corners[0] + rim / 4, corners[1] + rim / 4, corners[2] - rim / 4, corners[3] - rim / 4)
-    if inner[2] > inner[0] and inner[3] > inner[1]:
-        draw.rectangle(inner, outline=ImageColor.getrgb(PREDICTED), width=line)
-    return fine.resize(frame.size, Image.Resampling.BOX)
 
 
 def _with_caption(frame: Image.Image, text: str) -> Image.Image:

@@ -86,6 +86,15 @@ CLASSES: Final = (
     ("change", "last minus first step, in points"),
     ("mean IoU %", "mean IoU of the last step's box"),
 )
+# What the kinds of `eval.breakdown.Outcome` mean; the first that applies.
+ERROR_MEANINGS: Final = {
+    "correct": "class and box are right",
+    "wrong class": "the class is wrong",
+    "several objects": "the box spans several objects",
+    "part": "more than half of the box lies inside the object: it covers a part",
+    "more": "the object lies inside the box: it covers more",
+    "missed": "neither",
+}
 GROUP_NAMES: Final = {"all": "all images", "one_object": "one object", "several_objects": "several objects"}
 OUTCOMES: Final = {
     "gained": "gained: wrong, then right",
@@ -204,7 +213,10 @@ def _breakdown(report: Report) -> dict[str, Any] | None:
     rows = {f"step {step}": parts for step, parts in kinds.items()}
     return {
         "chart": stacked_bars("Kinds of error per step, percent of images", rows),
-        "parts": list(dict.fromkeys(kind for parts in kinds.values() for kind in parts)),
+        "parts": [
+            (kind, ERROR_MEANINGS.get(kind, ""))
+            for kind in dict.fromkeys(kind for parts in kinds.values() for kind in parts)
+        ],
     }
 
 
