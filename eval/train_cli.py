@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
+
+# OpenMP's threads shall sleep while they wait: where other programs use the cores too, spinning ones slow training
+# several times over. OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tyro
 
