@@ -43,7 +43,9 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
                 model.reset_classifier(num_classes)
             return model
 
-        return build_model_with_cfg(build, name, False, feature_cfg={"feature_cls": "getter"}, **kwargs)
+        # `features_only` by forward_intermediates, which all families have; None: every level.
+        features = {"feature_cls": "getter", "out_indices": None}
+        return build_model_with_cfg(build, name, False, feature_cfg=features, **kwargs)
 
     entrypoint.__name__ = entrypoint.__qualname__ = name
     entrypoint.__doc__ = f"{base} with top-down attention; see `tdam.feedback.FeedbackOptions`."
