@@ -40,6 +40,8 @@ class EvaluationOptions:
         save_score_maps: Write the score maps of the split to this folder.
         coco: Also write predictions and ground truth as COCO JSON to `output`.
         gallery: Images in the report's gallery, chosen at random with outcomes balanced.
+        pick: Also draw eight images of this kind, step by step, into <kind>.png of the output folder: right or wrong by
+            the last step, gained or lost by it against the first, or any.
         bootstrap: Resamples for the 95 % intervals; 0 leaves intervals out.
     """
 
@@ -69,6 +71,7 @@ class EvaluationOptions:
     save_score_maps: Path | None = None
     coco: bool = False
     gallery: int = 60
+    pick: Literal["correct", "wrong", "gained", "lost", "random"] | None = None
     bootstrap: int = 1000
 
     def __post_init__(self) -> None:

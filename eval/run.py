@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from eval.coco import write_coco
 from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
 from eval.figures import ANY_STEP
-from eval.gallery import pick_for_gallery, read_predictions, write_gallery
+from eval.gallery import pick, pick_for_gallery, picture_grid, read_predictions, write_gallery
 from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps, OnError
 from eval.options import EvaluationOptions
 from eval.protocols import Protocol, get_protocol
@@ -45,11 +46,13 @@ from eval.results import (
 from eval.split import JudgedSplit, judge_split
 from eval.summary import breakdown_figures, interval_figures
 from tdam.errors import UserError
+from wsol import draw
 from wsol.data import DatasetError, LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.weights import TrainedNetwork, open_trained
 
 PARTIAL = "partial"
+PICTURES = 8  # rows of the figure of picked images
 BOX_FIGURES = ("breakdown", "mean_iou", "candidates", "per_class", "per_size", "intervals")
 
 
@@ -150,7 +153,20 @@ class _Evaluation:
             chosen = pick_for_gallery(predictions, self.options.gallery)
             source = self._source(dataset, self.options.score_maps, on_error="count")
             write_gallery(folder, source, dataset, predictions, chosen)
+        if judged.curves and self.options.pick:
+            self._draw_picked(folder, dataset, self.options.pick)
         write_report(folder)
+
+    def _draw_picked(self, folder: Path, dataset: LocalizationDataset, kind: str) -> None:
+        """Draw some images of a kind, step by step."""
+        predictions = read_predictions(folder / PREDICTIONS)
+        names = pick(predictions, kind, PICTURES)
+        if not names:
+            warnings.warn(f"no image is {kind}: {kind}.png is not drawn", stacklevel=2)
+            return
+        source = self._source(dataset, self.options.score_maps, on_error="count")
+        figure = picture_grid(source, dataset, predictions, names, difference=source.steps > 1)
+        draw.save(figure, folder / f"{kind}.png")
 
     def _open(self, split: str) -> LocalizationDataset:
         dataset = load_dataset(self.options.dataset, split, root=self.options.data_root, decode=self.options.decode)

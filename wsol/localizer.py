@@ -68,6 +68,12 @@ class Localization:
         """Width and height of the original image in pixels."""
         return self.image.size
 
+    def _repr_png_(self) -> bytes:
+        """The steps as a picture, which notebooks show."""
+        from wsol.draw import png_bytes, step_figure
+
+        return png_bytes(step_figure(self))
+
 
 class Localizer:
     """Localizes what it sees in image files, at every computation step.

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
-from results_folder import write_results
+from results_folder import MODEL, write_checkpoint, write_results
 
+from eval.distributed import Process
 from eval.gallery import PICKS, coloured_map, outcomes, pick, pick_for_gallery, read_predictions
+from eval.options import EvaluationOptions
+from eval.run import evaluate
 from tdam.errors import UnknownNameError
 from wsol.data import load_dataset
 from wsol.draw.style import SCORE_COLOURS
@@ -116,3 +120,13 @@ def test_the_gallery_of_an_evaluation_says_what_predictions_say(tmp_path: Path) 
             assert step["iou"] == pytest.approx(row["iou"], abs=1e-3)
             assert step["class_name"] == row["class_name"]
             assert (results / "gallery" / step["map"]).is_file()
+
+
+def test_picked_images_are_drawn(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "tiny.safetensors")
+    options = EvaluationOptions(
+        dataset="minibirds", model=MODEL, checkpoint=checkpoint, output=tmp_path, limit=8, gallery=0, pick="random"
+    )
+    evaluate(options, Process(), torch.device("cpu"))
+    width, height = Image.open(tmp_path / "random.png").size
+    assert height > width, "eight rows of an image, two steps and their difference"

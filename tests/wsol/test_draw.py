@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -190,3 +191,9 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_short_label_keeps_the_first_synonym() -> None:
     assert short_label("tabby, tabby cat") == "tabby"
     assert short_label("a" * 40) == "a" * 25 + "…"
+
+
+def test_notebooks_show_a_localization_as_a_picture() -> None:
+    shown = Image.open(io.BytesIO(localization()._repr_png_()))
+    assert shown.format == "PNG"
+    assert shown.size[0] > 400

@@ -7,7 +7,7 @@ wsol.draw.save(figure, "bird.pdf")
 from wsol.draw.figures import difference_figure, grid_figure, readable_name, short_label, step_figure
 from wsol.draw.overlay import difference_overlay, overlay
 from wsol.draw.plots import error_bars, iou_histogram, network_comparison, threshold_curves
-from wsol.draw.style import SUFFIXES, save
+from wsol.draw.style import SUFFIXES, png_bytes, save
 
 __all__ = [
     "SUFFIXES",
@@ -18,6 +18,7 @@ __all__ = [
     "iou_histogram",
     "network_comparison",
     "overlay",
+    "png_bytes",
     "readable_name",
     "save",
     "short_label",

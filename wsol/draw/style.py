@@ -7,6 +7,7 @@ the usual two-column layout, and the type is 7 to 8 points at that size.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Final
 
@@ -98,3 +99,19 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     except OSError as error:
         raise UserError(f"{path}: cannot write the figure ({error.strerror or error})") from error
     return path
+
+
+def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as a PNG in memory, as notebooks and web pages take it.
+
+    Args:
+        figure: The figure.
+        dpi: Pixels per inch.
+
+    Returns:
+        Content of a PNG file.
+    """
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
