@@ -56,6 +56,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "cbam": attention_settings("cbam"),
     "tdam t2 m1": tdam_settings(),
     "tdam t2 m2": tdam_settings(distance=2),
+    "tdam t2 m1 identity start": tdam_settings(init="identity"),
     "tdam t2 m1 top": tdam_settings(attention="top"),
     "tdam t3 m1": tdam_settings(steps=3),
     "tdam t2 m1 deep supervision": {**tdam_settings(), "step_loss_weights": (0.5, 1.0)},

@@ -18,7 +18,7 @@ from compare_attention import COLUMNS, finished, run_folder, train_all
 import tdam
 
 WEIGHTS = Path(__file__).parents[1] / "wsol" / "weights" / "minibirds"
-BUNDLED = {"resnet_mini": "plain", "resnet_mini_tdam": "tdam t2 m2"}
+BUNDLED = {"resnet_mini": "plain", "resnet_mini_tdam": "tdam t2 m1"}
 
 
 def median_run(name: str, seeds: int) -> dict[str, Any]:
