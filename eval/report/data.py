@@ -110,7 +110,7 @@ def headline_sentences(report: Report) -> Iterator[str]:
         report: Contents of a results folder.
 
     Yields:
-        One or two sentences.
+        One to three sentences.
     """
     results, policy = report.results, report.policy
     last = results["metrics"]["gt_known_loc"][policy]
@@ -139,11 +139,17 @@ def headline_sentences(report: Report) -> Iterator[str]:
         if net
         else "."
     )
+    several = _net_gain(results, "several_objects")
+    if net and several and _verdict(several) != _verdict(net):
+        yield (
+            f"In images with several objects the change is {signed(100 * several['mean'])} points "
+            f"[{signed(100 * several['low'])}, {signed(100 * several['high'])}]: {_verdict(several)}."
+        )
 
 
-def _net_gain(results: dict[str, Any]) -> dict[str, float] | None:
+def _net_gain(results: dict[str, Any], group: str = "all") -> dict[str, float] | None:
     shift = results.get("attention_shift")
-    pairs = shift["groups"]["all"]["pairs"] if shift else {}
+    pairs = shift["groups"][group]["pairs"] if shift else {}
     return pairs[list(pairs)[-1]].get("net_gain") if pairs else None
 
 
