@@ -6,6 +6,9 @@ a … b contributes a maximum over a range; `judge` notes it in a table of power
 time, `spread` writes the table out once at the end.
 """
 
+# numba infers the types of compiled functions, so they go without annotations.
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np

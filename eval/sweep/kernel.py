@@ -15,6 +15,9 @@ one in descending order and a union-find keeps each component's bounding box:
    itself with the number of pixels as the area.
 """
 
+# numba infers the types of compiled functions, so they go without annotations.
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
 from __future__ import annotations
 
 import hashlib
@@ -25,7 +28,7 @@ from numba import njit
 
 from eval.sweep.components import CONTOUR_AREA, NODE, PIXEL_COUNT, best_iou, spread
 from eval.sweep.passes import sweep_holes, sweep_largest, sweep_outer_contours
-from eval.sweep.pixels import compiled, mark_earlier, quantize, raise_pixels, sort_pixels
+from eval.sweep.pixels import INVALID, compiled, mark_earlier, quantize, raise_pixels, sort_pixels
 
 
 @compiled
@@ -61,7 +64,6 @@ def kept_on_disk(sources):
     is part of the name under which numba keeps it.
     """
 
-    @njit(cache=True, nogil=True)
     def sweep_images(
         score_maps, truth, rows, by_contour_area, convention, empty_box, largest, best, largest_boxes, num_boxes, maxima
     ):
@@ -78,7 +80,7 @@ def kept_on_disk(sources):
             best: ``(N, 256)`` output, `Sweep.all`.
             largest_boxes: ``(N, 256, 4)`` output.
             num_boxes: ``(N, 256)`` output.
-            maxima: ``(N,)`` output: the 8-bit maximum, `NOT_A_NUMBER` or `OUT_OF_RANGE`.
+            maxima: ``(N,)`` output: the 8-bit maximum, or `INVALID`.
         """
         _ = sources
         num_images, height, width = score_maps.shape
@@ -96,23 +98,27 @@ def kept_on_disk(sources):
             image_truth = truth[rows[i] : rows[i + 1]]
             maximum = quantize(score_maps[i], values)
             maxima[i] = maximum
-            if maximum < 0:
+            if maximum == INVALID:
                 continue
-            num_boxes[i] = 0
-            ranges[:] = 0.0
-            largest_boxes[i] = empty_box
+            for cut in range(256):
+                ranges[:, cut] = 0.0
+                num_boxes[i, cut] = 0
+                largest_boxes[i, cut] = empty_box
             if maximum > 0:
                 sweep_map(
                     values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
                 )
-            best[i] = ranges[0]
             for cut in range(256):
-                box = largest_boxes[i, cut].astype(np.float64)
-                largest[i, cut] = best_iou(box[0], box[1], box[2], box[3], image_truth, plus)
-            best[i, maximum:] = largest[i, maximum:]
-            num_boxes[i, maximum:] = 1
+                box = largest_boxes[i, cut]
+                iou = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
+                largest[i, cut] = iou
+                best[i, cut] = ranges[0, cut] if cut < maximum else iou
+                num_boxes[i, cut] = num_boxes[i, cut] if cut < maximum else 1
 
-    return sweep_images
+    try:
+        return njit(cache=True, nogil=True)(sweep_images)
+    except RuntimeError:  # no folder to keep it in can be written to
+        return njit(nogil=True)(sweep_images)
 
 
 sweep_images = kept_on_disk(sources_digest())

@@ -3,6 +3,9 @@
 Indices are unsigned, because numba tests a signed one for being negative; that costs a fifth of the time.
 """
 
+# numba infers the types of compiled functions, so they go without annotations.
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np

@@ -3,6 +3,9 @@
 Maps have a margin of one pixel all around, so that no neighbour is ever missing.
 """
 
+# numba infers the types of compiled functions, so they go without annotations.
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-NOT_A_NUMBER, OUT_OF_RANGE = -1, -2
+INVALID = -1
 BANDS = 8
 
 
@@ -21,7 +24,7 @@ def compiled(function: Any) -> Any:
 
 @compiled
 def quantize(score_map, values):
-    """Write the 8-bit map inside the margin; return its maximum, or what is wrong with the map."""
+    """Write the 8-bit map inside the margin; return its maximum, or `INVALID` for NaN or outside [0, 1]."""
     height, width = score_map.shape
     maximum = 0
     valid = True
@@ -32,9 +35,7 @@ def quantize(score_map, values):
             value = np.uint8(score * 255)
             values[y + 1, x + 1] = value
             maximum = max(maximum, value)
-    if valid:
-        return maximum
-    return NOT_A_NUMBER if np.isnan(score_map).any() else OUT_OF_RANGE
+    return maximum if valid else INVALID
 
 
 @compiled

@@ -198,6 +198,16 @@ def test_metrics_survive_pickle_state_dict_reset_and_a_collection() -> None:
         collection["v1"].compute()
 
 
+def test_forward_gives_the_batch_and_keeps_the_sum() -> None:
+    score_maps, boxes, logits, labels = random_batch(10, seed=9)
+    metric, batch = LocalizationAccuracy(), LocalizationAccuracy()
+    metric(score_maps[:4], boxes[:4], logits[:4], labels[:4])
+    result = metric(score_maps[4:], boxes[4:], logits[4:], labels[4:])
+    batch.update(score_maps[4:], boxes[4:], logits[4:], labels[4:])
+    assert result == batch.compute()
+    assert metric.compute()["images"] == 10
+
+
 # --- two processes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -188,6 +189,25 @@ def test_opencv_path_equals_plain_sweep(quantized: np.ndarray, seed: int, conven
 
 def test_kernel_is_in_use() -> None:
     assert compiled_kernel() is not None
+
+
+@pytest.mark.parametrize("reason", ["asked for", "kernel fails"])
+def test_opencv_takes_over(reason: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    score_maps, truth = np.random.default_rng(0).random((1, 9, 9)), [[[1, 1, 5, 5]]]
+    expected = best_iou_per_cut(score_maps, truth)
+    if reason == "asked for":
+        monkeypatch.setenv("WSOL_SWEEP", "opencv")
+    else:
+        monkeypatch.setitem(sys.modules, "eval.sweep.kernel", None)
+    compiled_kernel.cache_clear()
+    try:
+        assert compiled_kernel() is None
+        assert_equal(best_iou_per_cut(score_maps, truth), expected)
+    finally:
+        compiled_kernel.cache_clear()
+    assert [str(warning.message)[:35] for warning in recwarn] == (
+        ["the compiled sweep is not available"] if reason == "kernel fails" else []
+    )
 
 
 def test_batch_order_threads_and_float32_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
