@@ -33,7 +33,7 @@ from eval.options import EvaluationOptions
 from eval.report import write_comparison
 from eval.run import evaluate
 from eval.table import results_table
-from tdam.errors import UserError
+from tdam.errors import one_line_errors
 
 TABLE_WIDTH = 120  # where the output is no terminal whose width could be asked
 
@@ -135,17 +135,11 @@ class SplitProgress:
 def main() -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure."""
     arguments = sys.argv[1:]
-    try:
+    with one_line_errors("--resume continues where --output was given"):
         if arguments[:1] == ["compare"]:
             compare_results(arguments[1:])
         else:
             run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("error: stopped by the user; --resume continues where --output was given", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ with its `exit_code`; any other exception is a defect of ours and keeps its trac
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -28,6 +30,23 @@ class UnknownNameError(UsageError, ValueError):
 
 class CheckpointError(UserError, RuntimeError):
     """A checkpoint file that is missing, damaged, unsafe or does not fit the network."""
+
+
+@contextmanager
+def one_line_errors(when_stopped: str = "run the command again to go on") -> Iterator[None]:
+    """Around a command's work: what a user can mend becomes one line on stderr and the exit code.
+
+    Args:
+        when_stopped: What to do after Ctrl+C, for the message.
+    """
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(f"error: stopped by the user; {when_stopped}", file=sys.stderr)
+        sys.exit(130)
 
 
 def nearest_first(name: str, valid: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tdam.errors import UserError
+from tdam.errors import UserError, one_line_errors
 from wsol.data.doctor import Finding, check_dataset
 from wsol.data.errors import DatasetError
 from wsol.data.prepare import prepare as prepare_dataset
@@ -126,11 +126,5 @@ def _console() -> Console:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure or faults found."""
-    try:
+    with one_line_errors():
         app.cli(prog="wsol-data", description=__doc__, args=arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("error: stopped by the user; run the command again to go on", file=sys.stderr)
-        sys.exit(130)
