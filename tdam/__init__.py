@@ -5,6 +5,7 @@ from tdam.checkpoints import LoadReport, load_checkpoint, load_model, read_confi
 from tdam.errors import CheckpointError, UnknownNameError, UserError
 from tdam.families import add_feedback, register_family
 from tdam.feedback import Family, FeedbackBlock, FeedbackOptions, Segment
+from tdam.fusion import fold_norms
 from tdam.models import create_model
 from tdam.registry import register_variant
 from tdam.steps import StepOutputs, at_step, forward_steps, num_steps, stepwise
@@ -23,6 +24,7 @@ __all__ = [
     "add_feedback",
     "at_step",
     "create_model",
+    "fold_norms",
     "forward_steps",
     "load_checkpoint",
     "load_model",

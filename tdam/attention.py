@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tdam.errors import UserError, check_name
 
-ATTENTIONS = ("joint", "top", "sum", "mapping", "identity")
+ATTENTIONS = ("joint", "top", "sum", "mapping", "recurrent", "identity")
 POOLINGS = ("max", "avg", "learned", "learned_shared")
 POOLING_COMBINES = ("sum", "mean")
 ORDERS = ("channel_spatial", "spatial_channel", "channel", "spatial", "parallel")
@@ -33,13 +33,15 @@ class TopDownAttention(nn.Module):
         top_channels: Ct, channels of the map that guides.
         attention: What the searchlight sees. "joint": U [relu(Wt P(t)); relu(Wb P(b))];
             "top": U relu(Wt P(t)); "sum": U (relu(Wt P(t)) + relu(Wb P(b))) (the authors' "bilinear").
-            Two forms have no searchlight and replace the bottom map: "mapping": a 1x1 convolution of
-            the top map; "identity": the top map itself.
+            The others have no searchlight. Two replace the bottom map: "mapping" by a 1x1 convolution of
+            the top map, "identity" by the top map itself; "recurrent" adds a 1x1 convolution of the
+            top map to it (a recurrent convolution; ours, the authors' code has none). A top map
+            of another size is resized (nearest).
         pooling: One or more of "max", "avg", "learned" (a linear map of a fixed grid, one for each
             input), "learned_shared" (the same one for both). The network after it is shared.
         pooling_combine: How the searchlights of several poolings are combined: "sum" or "mean".
         order: "channel_spatial": the spatial step reads the channel-scaled map; "spatial_channel",
-            "channel", "spatial"; "parallel": the sum of both steps, each on the bottom map itself.
+            "channel", "spatial"; "parallel": the sum of both steps, each on the bottom map itself (ours).
         channel_gate: g: "sigmoid", "softmax" over channels or "none".
         reduction: The hidden width is Ct // reduction, for both inputs.
         hidden_channels: The hidden width itself; None takes it from `reduction`.
@@ -83,7 +85,7 @@ class TopDownAttention(nn.Module):
                     f"{top_channels}; choose another distance, or attention 'mapping'"
                 )
             return
-        if attention == "mapping":
+        if attention in ("mapping", "recurrent"):
             self.mapping = nn.Conv2d(top_channels, bottom_channels, 1, bias=False)
             self.reset_parameters()
             return
@@ -132,12 +134,18 @@ class TopDownAttention(nn.Module):
 
     def forward(self, bottom: Tensor, top: Tensor) -> Tensor:
         """Return the bottom map (B, Cb, hb, wb), modulated by the top map (B, Ct, ht, wt)."""
-        if self.attention == "identity":
-            return top
-        if self.attention == "mapping":
-            return self.mapping(top)
+        if not hasattr(self, "expand"):
+            return self.replace(bottom, top)
         modulated = self.modulate(bottom, self.searchlight(bottom, top))
         return modulated / self.divisor if self.identity else modulated
+
+    def replace(self, bottom: Tensor, top: Tensor) -> Tensor:
+        """The forms without searchlight, as the class describes them."""
+        if hasattr(self, "mapping"):
+            top = self.mapping(top)
+        if top.shape[-2:] != bottom.shape[-2:]:
+            top = F.interpolate(top, size=bottom.shape[-2:], mode="nearest")
+        return bottom + top if self.attention == "recurrent" else top
 
     def searchlight(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The raw searchlight s (B, Cb, 1, 1), without gate or norm."""

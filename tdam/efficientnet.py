@@ -28,13 +28,13 @@ class InvertedFeedbackBlock(FeedbackBlock, InvertedResidual):
         )
 
     def _expand(self, x: Tensor, step: int) -> Tensor:
-        return self.norm_at("bn1", step)(self.conv_pw(_space_to_depth(self, x)))
+        return self.conv_norm("conv_pw", "bn1", _space_to_depth(self, x), step)
 
     def _depthwise(self, x: Tensor, step: int) -> Tensor:
-        return self.se(self.aa(self.norm_at("bn2", step)(self.conv_dw(x))))
+        return self.se(self.aa(self.conv_norm("conv_dw", "bn2", x, step)))
 
     def _project(self, x: Tensor, step: int) -> Tensor:
-        return self.norm_at("bn3", step)(self.conv_pwl(x))
+        return self.conv_norm("conv_pwl", "bn3", x, step)
 
     def out_channels(self) -> int:
         """Channels of the projection."""
@@ -56,11 +56,11 @@ class SeparableFeedbackBlock(FeedbackBlock, DepthwiseSeparableConv):
         )
 
     def _depthwise(self, x: Tensor, step: int) -> Tensor:
-        x = self.norm_at("bn1", step)(self.conv_dw(_space_to_depth(self, x)))
+        x = self.conv_norm("conv_dw", "bn1", _space_to_depth(self, x), step)
         return self.se(self.aa(x))
 
     def _pointwise(self, x: Tensor, step: int) -> Tensor:
-        return self.norm_at("bn2", step)(self.conv_pw(x))
+        return self.conv_norm("conv_pw", "bn2", x, step)
 
     def out_channels(self) -> int:
         """Channels of the pointwise convolution."""

@@ -172,6 +172,12 @@ class FeedbackBlock(nn.Module):
         """The norm called `name` of a step (from 0)."""
         return getattr(self, f"{name}_{step}" if step else name)
 
+    def conv_norm(self, conv: str, norm: str, x: Tensor, step: int) -> Tensor:
+        """A convolution and the norm of a step; where `fold_norms` folded them, the step's own convolution."""
+        folded = f"{conv}_{step}"
+        convolution = getattr(self, folded) if folded in self._modules else getattr(self, conv)
+        return self.norm_at(norm, step)(convolution(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """Run all steps and return the output of the last (B, Ct, h, w)."""
         return self.merge(self.tops(x)[-1], self.skip(x))

@@ -23,11 +23,11 @@ class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
         )
 
     def _first(self, x: Tensor, step: int) -> Tensor:
-        x = self.norm_at("bn1", step)(self.conv1(x))
+        x = self.conv_norm("conv1", "bn1", x, step)
         return self.aa(self.act1(self.drop_block(x)))
 
     def _second(self, x: Tensor, step: int) -> Tensor:
-        return self.norm_at("bn2", step)(self.conv2(x))
+        return self.conv_norm("conv2", "bn2", x, step)
 
     def out_channels(self) -> int:
         """Channels of conv2."""
@@ -54,14 +54,14 @@ class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
         )
 
     def _first(self, x: Tensor, step: int) -> Tensor:
-        return self.act1(self.norm_at("bn1", step)(self.conv1(x)))
+        return self.act1(self.conv_norm("conv1", "bn1", x, step))
 
     def _second(self, x: Tensor, step: int) -> Tensor:
-        x = self.norm_at("bn2", step)(self.conv2(x))
+        x = self.conv_norm("conv2", "bn2", x, step)
         return self.aa(self.act2(self.drop_block(x)))
 
     def _third(self, x: Tensor, step: int) -> Tensor:
-        return self.norm_at("bn3", step)(self.conv3(x))
+        return self.conv_norm("conv3", "bn3", x, step)
 
     def out_channels(self) -> int:
         """Channels of conv3."""

@@ -51,7 +51,8 @@ class VGGFeedbackStage(FeedbackBlock, VGGStage):
 
     def _unit(self, names: list[str], x: Tensor, step: int) -> Tensor:
         for name in names:
-            x = self.norm_at(name, step)(x) if f"{name}_{step}" in self._modules else self._modules[name](x)
+            own = f"{name}_{step}"
+            x = self._modules[own if own in self._modules else name](x)
         return x
 
     def scalable_norm(self) -> str | None:

@@ -102,6 +102,12 @@ def test_replacing_forms() -> None:
     mapping = TopDownAttention(BOTTOM, TOP, attention="mapping")
     expected = torch.einsum("oc,bchw->bohw", mapping.mapping.weight[:, :, 0, 0], top)
     torch.testing.assert_close(mapping(bottom, top), expected)
+    recurrent = TopDownAttention(TOP, TOP, attention="recurrent")
+    recurrent.load_state_dict({"mapping.weight": torch.eye(TOP)[:, :, None, None]})
+    torch.testing.assert_close(recurrent(bottom, top), bottom + top)
+    larger = torch.randn(2, TOP, 6, 6)
+    repeated = top.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(recurrent(larger, top), larger + repeated)
 
 
 @given(scale=st.floats(0.1, 10), size=st.integers(1, 9))

@@ -1,0 +1,137 @@
+"""What seeing every step costs, beside one plain forward of the same network.
+
+python scripts/benchmark_steps.py
+python scripts/benchmark_steps.py --networks resnet50_tdam --steps 2 --batch-size 8
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+import tdam
+from tdam.fusion import fold_norms
+
+NETWORKS = (
+    "resnet50_tdam",
+    "resnet18_tdam",
+    "convnext_tiny_tdam",
+    "efficientnet_b0_tdam",
+    "mobilenetv3_large_100_tdam",
+    "vgg16_tdam",
+)
+
+
+def main(
+    networks: tuple[str, ...] = NETWORKS,
+    steps: tuple[int, ...] = (2, 3),
+    batch_size: int = 8,
+    size: int = 224,
+    repeats: int = 5,
+    threads: int = 1,
+    fast: bool = True,
+) -> None:
+    """Measure every way to see all steps, and the faster forms of inference.
+
+    Args:
+        networks: Names of TDAM networks.
+        steps: Values of T.
+        batch_size: Images in a batch.
+        size: Height and width in pixels.
+        repeats: Each way runs so often, in turn with the others; the least CPU time counts.
+        threads: Threads of PyTorch.
+        fast: Measure the faster forms of inference as well.
+    """
+    torch.set_num_threads(threads)
+    console = Console(width=120)
+    console.print(f"{machine()}; PyTorch {torch.__version__}, {threads} thread(s); batch {batch_size}, {size} px, fp32")
+    console.print("CPU time relative to one plain forward of the same network; the first column in milliseconds")
+    table = Table("network", "T", "plain ms", "re-run", "shared stages", "forward_steps")
+    if fast:
+        for name in ("folded norms", "channels-last", "bf16", "all three"):
+            table.add_column(name)
+    for name in networks:
+        for t in steps:
+            model = tdam.create_model(name, steps=t).eval()
+            images = torch.randn(batch_size, 3, size, size)
+            times = least_times(ways(model, images, fast), repeats)
+            plain = times.pop("plain")
+            table.add_row(name, str(t), f"{1000 * plain:.0f}", *(f"{value / plain:.2f}" for value in times.values()))
+    console.print(table)
+    if fast:
+        console.print("the last four: forward_steps of a network so prepared, relative to the unprepared plain forward")
+
+
+def ways(model: nn.Module, images: Tensor, fast: bool) -> dict[str, Callable[[], object]]:
+    """Every way to measure, by name."""
+    singles = [tdam.at_step(model, t) for t in range(1, tdam.num_steps(model) + 1)]
+    all_steps = tdam.stepwise(model)
+    found: dict[str, Callable[[], object]] = {
+        "plain": lambda: model(images),
+        "re-run": lambda: [single(images) for single in singles],
+        "shared stages": lambda: shared_stages(model, singles, images),
+        "forward_steps": lambda: all_steps(images),
+    }
+    if not fast:
+        return found
+    folded = tdam.stepwise(fold_norms(model))
+    last = tdam.stepwise(tdam.create_model(model.pretrained_cfg["architecture"], steps=tdam.num_steps(model)).eval())
+    last, last_images = last.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    both = tdam.stepwise(fold_norms(model)).to(memory_format=torch.channels_last)
+
+    def half(network: nn.Module, batch: Tensor) -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(batch)
+
+    return found | {
+        "folded norms": lambda: folded(images),
+        "channels-last": lambda: last(last_images),
+        "bf16": lambda: half(all_steps, images),
+        "all three": lambda: half(both, last_images),
+    }
+
+
+def shared_stages(model: nn.Module, singles: list[nn.Module], images: Tensor) -> list[Tensor]:
+    """The TDAM code's `output_over_t`: everything before the last stage once, the last stage for each step."""
+    if not hasattr(model, "layer4"):
+        return [single(images) for single in singles]
+    x = model.maxpool(model.act1(model.bn1(model.conv1(images))))
+    x = model.layer3(model.layer2(model.layer1(x)))
+    return [single.forward_head(single.layer4(x)) for single in singles]
+
+
+@torch.inference_mode()
+def least_times(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least CPU seconds of each function, run in turn so that a busy machine disturbs all alike."""
+    for function in functions.values():
+        function()
+    times = {name: float("inf") for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.process_time()
+            function()
+            times[name] = min(times[name], time.process_time() - start)
+    return times
+
+
+def machine() -> str:
+    """This machine's processor, as the system names it, and its cores."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+    return f"{cpu}, {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
