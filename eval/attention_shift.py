@@ -98,7 +98,7 @@ def image_figures(
     regions = [region(one, threshold) for one, threshold in zip(score_maps, thresholds, strict=True)]
     candidates = [largest_boxes(one, steps) for one in regions]
     boxes = np.stack([found[0] for found in candidates])
-    hits = (box_iou(boxes, truth) >= IOU_HIT).any(axis=1)
+    hits: npt.NDArray[np.bool_] = np.any(box_iou(boxes, truth) >= IOU_HIT, axis=1)
     inside = boxes_area(truth, score_maps.shape[1:])
     figures = {}
     for step in range(steps):

@@ -141,14 +141,14 @@ def localizations(
             rows = rows_of[name]
             found = tuple(
                 StepLocalization(
-                    step=int(row.step),
-                    class_id=int(row.class_id),
-                    label=str(row.class_name),
-                    score=float(row.confidence),
-                    box=np.array([row.x0, row.y0, row.x1, row.y1], dtype=np.int64),
+                    step=int(row["step"]),
+                    class_id=int(row["class_id"]),
+                    label=str(row["class_name"]),
+                    score=float(row["confidence"]),
+                    box=np.array([row[end] for end in ("x0", "y0", "x1", "y1")], dtype=np.int64),
                     score_map=np.asarray(batch.score_maps[step, number], dtype=np.float32),
                 )
-                for step, row in enumerate(rows.itertuples())
+                for step, row in enumerate(rows.to_dict("records"))
             )
             yield index, Localization(Path(name), image, found), rows
 

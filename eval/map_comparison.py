@@ -184,7 +184,7 @@ def _coarse(score_map: Map) -> Map:
     height, width = (min(side, GRID) for side in score_map.shape)
     if score_map.shape == (height, width):
         return score_map
-    return cv2.resize(score_map, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(score_map, (width, height), interpolation=cv2.INTER_AREA), dtype=score_map.dtype)
 
 
 def _mean_ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -88,7 +88,7 @@ def _save_pillow(localization: Localization, path: Path) -> None:
             continue
         shown.append(frame)
         durations.append(1000 // FRAMES_PER_SECOND)
-    options = {"quality": 80} if path.suffix.lower() == ".webp" else {}
+    options: dict[str, Any] = {"quality": 80} if path.suffix.lower() == ".webp" else {}
     shown[0].save(path, save_all=True, append_images=shown[1:], duration=durations, loop=0, **options)
 
 

@@ -218,36 +218,22 @@ def _interval(results: dict[str, Any], row: str, figure: str, policy: str) -> tu
 
 
 def error_kinds(report: Report) -> dict[str, dict[str, float]]:
-    """Kinds of error of every step, in percent of the images.
+    """Kinds of error of every step (`eval.breakdown.Outcome`), in percent of the images.
 
     Args:
         report: Contents of a results folder.
 
     Returns:
-        Step -> kind -> percent: what `results.json` holds under `breakdown`, else localized or not by named or not.
+        Step -> kind -> percent; empty where no image has a box.
     """
-    known = report.results.get("breakdown")
-    if known:
-        return {
-            step: {
-                kind.replace("_", " "): 100 * part / max(sum(known[step].values()), 1)
-                for kind, part in known[step].items()
-            }
-            for step in report.steps
-        }
-    if report.results["metrics"]["top1_cls"] is None:
+    counts = report.results["breakdown"]
+    if not counts:
         return {}
-    kinds = {}
-    for step, rows in report.predictions.groupby("step"):
-        hit, named = rows["iou"].ge(IOU_HIT), rows["top1_correct"].eq(1)
-        parts = {
-            "localized and named": hit & named,
-            "localized, wrong class": hit & ~named,
-            "named, not localized": ~hit & named,
-            "neither": ~hit & ~named,
-        }
-        kinds[str(step)] = {kind: 100 * float(part.mean()) for kind, part in parts.items()}
-    return kinds
+    images = report.results["images"]
+    return {
+        step: {kind.replace("_", " "): 100 * count / images for kind, count in counts[step].items()}
+        for step in report.steps
+    }
 
 
 def class_rows(report: Report) -> list[dict[str, Any]]:

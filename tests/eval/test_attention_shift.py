@@ -160,7 +160,15 @@ def test_update_batch_takes_what_the_evaluation_has() -> None:
         boxes=tuple(np.ceil(one * np.tile(scale, 2)).astype(np.int64) for one in boxes),
         class_names=("bird",),
     )
-    batch = MapBatch(np.array([3, 1]), maps[:, [3, 1]], logits[:, [3, 1]], np.zeros((3, 2), bool), {3: "damaged"})
+    batch = MapBatch(
+        indices=np.array([3, 1]),
+        score_maps=maps[:, [3, 1]],
+        predicted_maps=None,
+        predicted_cams=None,
+        logits=logits[:, [3, 1]],
+        degenerate=np.zeros((3, 2), bool),
+        unreadable={3: "damaged"},
+    )
     metric, expected = AttentionShift(3, THRESHOLDS), AttentionShift(3, THRESHOLDS)
     metric.update_batch(batch, ground_truth, get_protocol("wsolevaluation"))
     expected.update(maps[:, [1]], [boxes[1]], [sizes[0]], logits[:, [1]])

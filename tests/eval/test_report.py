@@ -150,8 +150,8 @@ def test_kinds_of_error_add_up_to_the_figures(results: Path) -> None:
     for step, kinds in error_kinds(report).items():
         known = report.results["steps"][step]
         assert sum(kinds.values()) == pytest.approx(100)
-        assert kinds["localized and named"] == pytest.approx(known["top1_loc"]["val"])
-        assert kinds["localized and named"] + kinds["named, not localized"] == pytest.approx(known["top1_cls"])
+        assert kinds["correct"] == pytest.approx(known["top1_loc"]["val"])
+        assert 100 - kinds["wrong class"] == pytest.approx(known["top1_cls"])
 
 
 def test_error_breakdown_is_drawn_in_percent() -> None:

@@ -57,7 +57,7 @@ def characters(width: float) -> int:
     return int(width * 72 / 4.6)
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def step_figure(localization: Localization, truth: BoxesOfImage | None = None, width: float = 4.6) -> Figure:
     """Every step of one image, one row each: the photograph with the box, and the score map over it.
 
@@ -80,7 +80,7 @@ def step_figure(localization: Localization, truth: BoxesOfImage | None = None, w
     return compose(rows, width)
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def grid_figure(
     localizations: Sequence[Localization],
     truths: Sequence[BoxesOfImage] | None = None,
@@ -106,7 +106,7 @@ def grid_figure(
     if not localizations:
         raise ValueError("a grid needs at least one image")
     titles = titles or [found.path.name if found.path else "" for found in localizations]
-    boxes = truths or [None] * len(localizations)
+    boxes: Sequence[BoxesOfImage | None] = truths or [None] * len(localizations)
     columns = 1 + len(localizations[0].steps) + difference
     width = width or min(PAGE, WIDEST_PANEL * columns)
     cell = width / columns
@@ -127,7 +127,7 @@ def grid_figure(
     return compose(rows, width, headings)
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def difference_figure(localization: Localization, truth: BoxesOfImage | None = None, width: float = PAGE) -> Figure:
     """What the last step gained and lost against the first: both maps and their difference.
 

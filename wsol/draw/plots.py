@@ -20,7 +20,7 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)))
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def threshold_curves(
     thresholds: npt.ArrayLike,
     curves: Mapping[str, npt.ArrayLike],
@@ -64,7 +64,7 @@ def threshold_curves(
     return figure
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def error_bars(rows: Mapping[str, Mapping[str, float]], width: float = COLUMN) -> Figure:
     """Kinds of outcome as parts of one bar per step or network.
 
@@ -114,7 +114,7 @@ def error_bars(rows: Mapping[str, Mapping[str, float]], width: float = COLUMN) -
     return figure
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def iou_histogram(
     ious: Mapping[str, npt.ArrayLike], demanded: float = 0.5, bins: int = 20, width: float = COLUMN
 ) -> Figure:
@@ -156,7 +156,7 @@ def iou_histogram(
     return figure
 
 
-@mpl.rc_context(STYLE)  # type: ignore[arg-type]
+@mpl.rc_context(STYLE)
 def network_comparison(
     figures: Mapping[str, Mapping[str, tuple[float, float, float]]], width: float = COLUMN
 ) -> Figure:

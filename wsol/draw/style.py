@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.colors import Colormap
@@ -38,7 +38,7 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 SCORE_COLOURS: Final[Colormap] = mpl.colormaps["viridis"]
 """Colour of a score in [0, 1]: perceptually uniform and safe for colour-blind readers."""
 
-STYLE: Final[dict[str, object]] = {
+STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
     "font.size": 7.5,
     "axes.titlesize": 8,
