@@ -2,7 +2,7 @@
 
 python scripts/compare_attention.py --rounds 5                   # all, seed after seed; finished runs are kept
 python scripts/compare_attention.py --only plain tdam --rounds 3
-python scripts/compare_attention.py --table                      # the table of what is there
+python scripts/compare_attention.py --table                      # the tables of what is there
 
 Same recipe (wsol/recipes/minibirds.yaml), same data, same budget for all; the last checkpoint is judged, so nothing
 is selected by boxes. One row per run and step (and fusion of steps) goes to docs/data/compare_attention.csv.
@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from scipy.stats import t
 
 from eval.distributed import Process
 from eval.run import EvaluationOptions, evaluate
@@ -163,29 +164,42 @@ def train_all(names: list[str], seeds: range) -> None:
             write_atomically(CSV, lambda path: pd.DataFrame(finished()).to_csv(path, index=False))
 
 
-def table(rows: pd.DataFrame) -> str:
-    """Markdown: mean ± half width of the 95 % interval (Student's t over seeds), last step and best fusion."""
-    from scipy.stats import t
+def mean_and_interval(values: pd.Series) -> str:
+    """Mean ± half width of the 95 % interval over seeds (Student's t); the mean alone of fewer than two."""
+    values = values.dropna()
+    if values.empty:
+        return "–"
+    if len(values) < 2:
+        return f"{values.mean():.1f}"
+    return f"{values.mean():.1f} ± {t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5:.1f}"
 
+
+def markdown(header: list[str], lines: list[list[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *lines])
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Figures of the last step of every configuration."""
     last = rows[rows.row.str.isdigit()].sort_values("row").groupby(["configuration", "seed"], sort=False).tail(1)
-    lines = [
-        "| configuration | seeds | parameters | MMACs | " + " | ".join(COLUMNS) + " |",
-        "| --- " * (4 + len(COLUMNS)) + "|",
-    ]
+    lines = []
     for name in CONFIGURATIONS:
         runs = last[last.configuration == name]
-        if runs.empty:
-            continue
-        cells = []
-        for column in COLUMNS:
-            mean, seeds = runs[column].mean(), len(runs)
-            half = t.ppf(0.975, seeds - 1) * runs[column].std() / seeds**0.5 if seeds > 1 else float("nan")
-            cells.append(f"{mean:.1f} ± {half:.1f}" if seeds > 1 else f"{mean:.1f}")
-        first = runs.iloc[0]
-        lines.append(
-            f"| {name} | {len(runs)} | {first.parameters:,} | {first.macs / 1e6:.1f} | " + " | ".join(cells) + " |"
-        )
-    return "\n".join(lines)
+        if not runs.empty:
+            facts = [str(len(runs)), f"{runs.parameters.iloc[0]:,}", f"{runs.macs.iloc[0] / 1e6:.1f}"]
+            lines.append([name, *facts, *(mean_and_interval(runs[column]) for column in COLUMNS)])
+    return markdown(["configuration", "seeds", "parameters", "MMACs", *COLUMNS], lines)
+
+
+def table_of_steps(rows: pd.DataFrame, column: str = "max_box_acc") -> str:
+    """One figure of every step, of the fusions and of the any-step oracle."""
+    names = ["1", "2", "3", "mean", "max", "confidence", "any step"]
+    lines = []
+    for name in CONFIGURATIONS:
+        runs = rows[rows.configuration == name]
+        if runs.row.nunique() > 1:
+            lines.append([name, *(mean_and_interval(runs[column][runs.row == row]) for row in names)])
+    return markdown([column, *(f"step {row}" if row.isdigit() else row for row in names)], lines)
 
 
 def main() -> None:
@@ -193,12 +207,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="seeds 0 to ROUNDS - 1")
     parser.add_argument("--only", nargs="+", default=list(CONFIGURATIONS), choices=CONFIGURATIONS, metavar="NAME")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
-    parser.add_argument("--table", action="store_true", help="print the table of finished runs and end")
+    parser.add_argument("--table", action="store_true", help="print the tables of finished runs and end")
     arguments = parser.parse_args()
     if not arguments.table:
         torch.set_num_threads(arguments.threads)
         train_all(arguments.only, range(arguments.rounds))
-    print(table(pd.read_csv(CSV)))
+    rows = pd.read_csv(CSV)
+    print(table(rows), table_of_steps(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 from compare_attention import COLUMNS, finished, run_folder, train_all
 
 import tdam
+from wsol.training.config import OPERATIONAL
 
 WEIGHTS = Path(__file__).parents[1] / "wsol" / "weights" / "minibirds"
 BUNDLED = {"resnet_mini": "plain", "resnet_mini_tdam": "tdam t2 m1"}
@@ -33,6 +34,8 @@ def bundle(model: str, name: str, seeds: int) -> None:
     """Write the median run's network with its test figures as metrics."""
     row = median_run(name, seeds)
     network, config = tdam.load_model(run_folder(name, row["seed"]) / "last.safetensors")
+    # Places on the machine that trained it are nobody's business.
+    config["training"] = {key: value for key, value in config["training"].items() if key not in OPERATIONAL}
     config["metrics"] = {"split": "test", **{key: row[key] for key in COLUMNS}}
     path = WEIGHTS / f"{model}.safetensors"
     tdam.save_checkpoint(network, path, config)
