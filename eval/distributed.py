@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
@@ -32,13 +34,25 @@ class Process:
         """Whether this process prints and writes the results."""
         return self.rank == 0
 
-    def share(self, num_images: int) -> range:
-        """Positions of this process's images: every `count`-th, so that shards differ by at most one image.
+    def share(self, num_images: int, batch_size: int = 1) -> npt.NDArray[np.int64]:
+        """Positions of this process's images: every `count`-th batch of the split.
 
-        >>> [list(Process(rank, 3).share(4)) for rank in range(3)]
-        [[0, 3], [1], [2]]
+        Whole batches are dealt out, because the last bit of a network's output depends on the batch an image is in:
+        so any number of processes computes the very same numbers.
+
+        >>> [Process(rank, 2).share(7, batch_size=2).tolist() for rank in range(2)]
+        [[0, 1, 4, 5], [2, 3, 6]]
         """
-        return range(self.rank, num_images, self.count)
+        positions = np.arange(num_images)
+        return positions[positions // batch_size % self.count == self.rank]
+
+    def place(self, positions: npt.NDArray[np.int64], batch_size: int = 1) -> npt.NDArray[np.int64]:
+        """Where among this process's images those at some positions of the split are: `share` backwards.
+
+        >>> Process(1, 2).place(np.array([2, 3, 6]), batch_size=2).tolist()
+        [0, 1, 2]
+        """
+        return positions // batch_size // self.count * batch_size + positions % batch_size
 
     def wait(self) -> None:
         """Wait until all processes are here."""

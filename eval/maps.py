@@ -87,6 +87,10 @@ class MapSource(Protocol):
     """What the evaluation asks of a source of score maps."""
 
     @property
+    def batch_size(self) -> int:
+        """Images per batch."""
+
+    @property
     def steps(self) -> int:
         """Number of computation steps T."""
 

@@ -106,12 +106,13 @@ class RecordFile:
         self._records.flush()
 
 
-def read_records(paths: list[Path], chunk: int = 4096) -> Iterator[Records]:
+def read_records(paths: list[Path], batch_size: int = 1, chunk: int = 4096) -> Iterator[Records]:
     """Records of all processes in the order of the split, with one chunk of each in memory at a time.
 
     Args:
-        paths: The record file of every process, in order of rank; process r of n holds images r, r + n, ….
-        chunk: Records of each file to hold at a time.
+        paths: The record file of every process, in order of rank; process r of n holds batches r, r + n, ….
+        batch_size: Images per batch.
+        chunk: About how many records of each file to hold at a time.
 
     Raises:
         UserError: If a file of another process is not visible here.
@@ -120,6 +121,8 @@ def read_records(paths: list[Path], chunk: int = 4096) -> Iterator[Records]:
         if not path.is_file():
             raise UserError(f"{path} is not visible here: with several machines --output must be a shared folder")
     files = [np.lib.format.open_memmap(path, mode="r") for path in paths]
+    # Whole batches, so that the chunks of all files are neighbours in the split.
+    chunk = max(chunk // batch_size, 1) * batch_size
     for start in range(0, len(files[0]), chunk):
         records = np.concatenate([file[start : start + chunk] for file in files])
         yield records[np.argsort(records["index"], kind="stable")]

@@ -275,7 +275,7 @@ class _Evaluation:
     def _progress_of(self, split: str, num_images: int) -> Callable[[int], None] | None:
         if self.progress is None:
             return None
-        total, report = len(self.process.share(num_images)), self.progress
+        total, report = len(self.process.share(num_images, self.options.batch_size)), self.progress
         return lambda done: report(split, done, total)
 
     def _results(self, judged: JudgedSplit, thresholds: Thresholds, chosen_on: str | None) -> dict[str, Any]:

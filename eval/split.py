@@ -36,6 +36,7 @@ class JudgedSplit:
         attention_shift: How maps move from step to step, see `eval.attention_shift`; None where not asked for.
         filtered_steps: The TDAM authors' any-step accuracy, see `eval.tdam_protocol`; None without `step_filter`.
         record_files: Records of every process.
+        batch_size: Images per batch, by which they are dealt out to processes.
         unreadable: Images that could not be read: name -> what is wrong.
     """
 
@@ -46,11 +47,12 @@ class JudgedSplit:
     attention_shift: dict[str, Any] | None
     filtered_steps: dict[str, float] | None
     record_files: list[Path]
+    batch_size: int
     unreadable: dict[str, str]
 
     def records(self) -> Iterator[Records]:
         """All records, chunk by chunk."""
-        return read_records(self.record_files)
+        return read_records(self.record_files, self.batch_size)
 
 
 def judge_split(
@@ -89,7 +91,7 @@ def judge_split(
     """
     process = process or Process()
     folder.mkdir(parents=True, exist_ok=True)
-    share = process.share(len(ground_truth))
+    share = process.share(len(ground_truth), source.batch_size)
     rows = rows_of(source)
     pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
     shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
@@ -101,16 +103,16 @@ def judge_split(
     if filtered is not None:
         counters["filtered steps"] = filtered
     state = folder / f"state-{process.rank}.safetensors"
-    known = {**(facts or {}), "processes": process.count, "images": len(ground_truth)}
+    known = {**(facts or {}), "processes": process.count, "batch_size": source.batch_size, "images": len(ground_truth)}
     # A run killed before its first save left nothing to continue and simply starts.
     resume = resume and state.is_file()
     done = load_state(state, counters, known) if resume else 0
     records = RecordFile(record_path(folder, process.rank), len(share), len(rows), resume)
     unreadable: dict[str, str] = {}
     last_save = time.monotonic()
-    for batch in source.batches(share[done:]):
+    for batch in source.batches(share[done:].tolist()):
         judged = judge.judge(batch)
-        records.write(judged["index"] // process.count, judged)
+        records.write(process.place(judged["index"], source.batch_size), judged)
         done += len(judged)
         unreadable.update({ground_truth.image_ids[index]: fault for index, fault in batch.unreadable.items()})
         if watch is not None:
@@ -128,7 +130,7 @@ def judge_split(
     curves = {}
     if any(len(boxes) for boxes in ground_truth.boxes):
         held = (thresholds.fixed,)
-        curves = count_curves(read_records(record_files), rows, protocol, ground_truth.labels, held)
+        curves = count_curves(read_records(record_files, source.batch_size), rows, protocol, ground_truth.labels, held)
     return JudgedSplit(
         ground_truth=ground_truth,
         rows=rows,
@@ -137,16 +139,15 @@ def judge_split(
         attention_shift=None if shift is None else shift.compute(),
         filtered_steps=None if filtered is None else filtered.compute(),
         record_files=record_files,
-        unreadable=_unreadable(record_files, ground_truth, process.gather(unreadable)),
+        batch_size=source.batch_size,
+        unreadable=_unreadable(read_records(record_files, source.batch_size), ground_truth, process.gather(unreadable)),
     )
 
 
-def _unreadable(record_files: list[Path], ground_truth: GroundTruth, faults: list[dict[str, str]]) -> dict[str, str]:
+def _unreadable(chunks: Iterator[Records], ground_truth: GroundTruth, faults: list[dict[str, str]]) -> dict[str, str]:
     """Every image that the records mark as unreadable, with its fault where this run saw it."""
     known = {name: fault for of_process in faults for name, fault in of_process.items()}
-    names = [
-        ground_truth.image_ids[i] for chunk in read_records(record_files) for i in chunk["index"][chunk["unreadable"]]
-    ]
+    names = [ground_truth.image_ids[i] for chunk in chunks for i in chunk["index"][chunk["unreadable"]]]
     return {name: known.get(name, "could not be read before the run was resumed") for name in names}
 
 

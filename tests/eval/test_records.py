@@ -21,22 +21,24 @@ def test_levels_answer_at_least_and_above(iou):
 
 
 @pytest.mark.parametrize(
-    ("num_images", "processes", "chunk"), [(10, 1, 3), (10, 3, 2), (2, 3, 4), (1, 4, 1), (0, 2, 4)]
+    ("num_images", "processes", "batch_size", "chunk"),
+    [(10, 1, 1, 3), (10, 3, 1, 2), (23, 2, 4, 8), (23, 3, 4, 1), (2, 3, 4, 4), (1, 4, 1, 1), (0, 2, 2, 4)],
 )
-def test_files_of_all_processes_come_back_in_split_order(tmp_path, num_images, processes, chunk):
+def test_files_of_all_processes_come_back_in_split_order(tmp_path, num_images, processes, batch_size, chunk):
     paths = []
     for rank in range(processes):
-        share = np.array(Process(rank, processes).share(num_images), dtype=np.int64)
+        process = Process(rank, processes)
+        share = process.share(num_images, batch_size)
         path = tmp_path / f"{rank}.npy"
         file = RecordFile(path, len(share), num_rows=2)
         shuffled = np.random.default_rng(rank).permutation(share)
         records = np.zeros(len(share), record_type(2))
         records["index"] = shuffled
         records["iou"][:, 0] = shuffled
-        file.write(shuffled // processes, records)
+        file.write(process.place(shuffled, batch_size), records)
         file.flush()
         paths.append(path)
-    read = list(read_records(paths, chunk))
+    read = list(read_records(paths, batch_size, chunk))
     order = np.concatenate([records["index"] for records in read]) if read else np.empty(0)
     np.testing.assert_array_equal(order, np.arange(num_images))
     assert all((records["iou"][:, 0] == records["index"]).all() for records in read)
