@@ -19,7 +19,7 @@ from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
 
 import tdam
-from tdam.errors import CheckpointError, UserError, check_name
+from tdam.errors import CheckpointError, UsageError, UserError, check_name
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method, create_method
@@ -92,6 +92,9 @@ class Trainer:
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
         )
+        mixed = self.batches.share // (config.accumulate if config.method == "cutmix" else 1)
+        if mixed % 2 and (config.method == "cutmix" or config.mixup or config.cutmix):
+            raise UsageError(f"images are mixed in pairs: {mixed} per process and part must be even, change batch_size")
         self.mixup = create_mixup(config, len(truth.class_names))
         self.ema = ModelEmaV3(self.method, decay=config.ema_decay) if config.ema_decay is not None else None
         optimizer = create_optimizer(self.method, config)
