@@ -27,7 +27,6 @@ NETWORKS = (
     "convnext_tiny_tdam",
     "efficientnet_b0_tdam",
     "mobilenetv3_large_100_tdam",
-    "vgg16_tdam",
 )
 
 

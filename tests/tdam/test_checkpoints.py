@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,19 @@ def test_a_file_without_configuration_builds_no_model(tmp_path: Path) -> None:
     tdam.save_checkpoint(mini(), path, {"model": "resnet_mini_tdam"})
     with pytest.raises(CheckpointError, match="lacks num_classes"):
         tdam.load_model(path)
+
+
+def test_converter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[2] / "scripts" / "convert_checkpoint.py"
+    convert = runpy.run_path(str(path))["main"]
+    source = tdam.create_model("resnet_mini_tdam")
+    torch.save({"state_dict": theirs(source.state_dict())}, tmp_path / "theirs.pth.tar")
+    arguments = (tmp_path / "theirs.pth.tar", tmp_path / "ours.safetensors")
+    convert(*arguments, model="resnet_mini_tdam", num_classes=12)
+    loaded, config = tdam.load_model(tmp_path / "ours.safetensors")
+    assert_same(snapshot(source), snapshot(loaded))
+    assert config["trained"] is True
+    with pytest.raises(SystemExit) as caught:
+        convert(*arguments, model="resnet_mini_tdm")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: unknown model")
