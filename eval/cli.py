@@ -9,10 +9,15 @@ torchrun --nproc-per-node 2 --no-python wsol-eval --model … --dataset … --ou
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+# OpenMP's threads shall sleep while they wait: where other programs use the cores too, spinning ones slow the work
+# several times over. OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 import tyro

@@ -1,96 +1,26 @@
-"""The command ``wsol-train``: joins the training engine with the metrics that watch it."""
+"""The command `wsol-train`; its work is in `eval.training`."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
-from collections.abc import Sequence
-from typing import NamedTuple
 
 # OpenMP's threads shall sleep while they wait: where other programs use the cores too, spinning ones slow training
 # several times over. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import tyro
-
-from eval.validation import Validation
-from tdam.errors import UserError, check_name
-from wsol.training import Trainer, TrainingConfig, default_recipe, list_recipes, load_recipe
-
-DESCRIPTION = """Train a network for localization from image labels alone.
-
-Writes best.safetensors, last.safetensors, state.pt and log.csv into runs/<dataset>/<model>.
-With --recipe NAME published settings (options beside it win), by default the recipe named as the dataset;
-with --resume an interrupted run continues."""
-
-
-class Run(NamedTuple):
-    """What a command line asks for: the settings, whether to resume, the recipe they began from ("none")."""
-
-    config: TrainingConfig
-    resume: bool
-    recipe: str
-
-
-def parse(arguments: Sequence[str]) -> Run:
-    """Settings from the command line over those of a recipe.
-
-    Without ``--recipe`` the recipe that bears the dataset's name is used, if there is one; ``none`` uses none.
-
-    Raises:
-        UserError: If the recipe or a setting is not valid.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--recipe")
-    first.add_argument("--resume", action="store_true")
-    first.add_argument("--dataset")
-    known, remaining = first.parse_known_args(arguments)
-    recipe = known.recipe or default_recipe(known.dataset or "") or "none"
-    settings = {} if recipe == "none" else load_recipe(recipe)
-    dataset = {"dataset": known.dataset} if known.dataset else {}
-    config = tyro.cli(
-        TrainingConfig,
-        args=remaining,
-        default=TrainingConfig.from_dict({"model": tyro.MISSING, "dataset": tyro.MISSING, **settings, **dataset}),
-        prog="wsol-train",
-        description=f"{DESCRIPTION}\n\nRecipes: {', '.join(list_recipes())}; the path of a YAML file; none.",
-    )
-    config.check()
-    return Run(config, known.resume, recipe)
-
-
-def run(arguments: Sequence[str] | None = None) -> None:
-    """Train as the arguments say.
-
-    Raises:
-        UserError: If the settings, the data or the network are not valid, or training cannot go on.
-    """
-    config, resume, recipe = parse(sys.argv[1:] if arguments is None else arguments)
-    validation = None
-    if config.validate_every:
-        validation = Validation(config.dataset, config.data_root, workers=config.workers)
-        check_name("figure to select by", config.select_by, validation.names)
-    trainer = Trainer(config, validate=validation)
-    try:
-        trainer.accelerator.print(f"recipe {recipe}; --recipe NAME takes another, --recipe none none")
-        if resume:
-            trainer.resume()
-        trainer.fit()
-    finally:
-        trainer.accelerator.end_training()
+from tdam.errors import UserError, one_line_errors
 
 
 def main() -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure."""
-    try:
+    with one_line_errors("--resume goes on from the last saved state"):
+        try:
+            from eval.training import run
+        except ModuleNotFoundError as error:
+            if error.name != "accelerate":
+                raise
+            raise UserError("wsol-train needs accelerate: pip install 'wsol[train]'") from error
         run()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("error: stopped by the user; --resume continues from the last saved state", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import builtins
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +16,8 @@ import wsol
 import wsol.training.engine
 from eval import validation
 from eval.metrics import localization_accuracy, max_box_acc
-from eval.train_cli import main, parse
+from eval.train_cli import main
+from eval.training import parse
 from eval.validation import Validation
 from tdam.errors import UnknownNameError
 from wsol.data import DatasetError
@@ -134,3 +138,21 @@ def test_validation_is_the_metrics_on_the_maps_of_the_labels():
     )
     assert figures["top1_loc"] >= best
     assert figures["top1_cls"] == pytest.approx(100 * float((cams.logits[-1].argmax(1) == labels).float().mean()))
+
+
+def test_without_accelerate_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "eval.training", raising=False)
+    monkeypatch.setattr("builtins.__import__", _without_accelerate(builtins.__import__))
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    assert "pip install 'wsol[train]'" in capsys.readouterr().err
+
+
+def _without_accelerate(original):
+    def find(name, *arguments, **options):
+        if name == "eval.training":
+            raise ModuleNotFoundError("No module named 'accelerate'", name="accelerate")
+        return original(name, *arguments, **options)
+
+    return find
