@@ -155,10 +155,10 @@ def _net_gain(results: dict[str, Any], group: str = "all") -> dict[str, float] |
 
 def _verdict(figure: dict[str, float]) -> str:
     if figure["low"] > 0:
-        return "looking again helps"
+        return "the last step is the better one"
     if figure["high"] < 0:
-        return "looking again harms"
-    return "these images do not tell whether looking again helps"
+        return "the last step is the worse one"
+    return "these images do not tell the two apart"
 
 
 def policy_sentence(results: dict[str, Any]) -> str:
