@@ -54,6 +54,8 @@ class TopDownAttention(nn.Module):
         UserError: For a hidden width of zero, or "identity" between maps of different channels.
     """
 
+    divisor: Tensor
+
     def __init__(
         self,
         bottom_channels: int,
@@ -149,8 +151,8 @@ class TopDownAttention(nn.Module):
 
     def searchlight(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The raw searchlight s (B, Cb, 1, 1), without gate or norm."""
-        total = sum(self._searchlight(bottom, top, pooling) for pooling in self.pooling)
-        return total / len(self.pooling) if self.pooling_combine == "mean" else total
+        searchlights = torch.stack([self._searchlight(bottom, top, pooling) for pooling in self.pooling])
+        return searchlights.mean(0) if self.pooling_combine == "mean" else searchlights.sum(0)
 
     def _searchlight(self, bottom: Tensor, top: Tensor, pooling: str) -> Tensor:
         hidden = F.relu(self.top_reduce(self._pool(top, pooling, "top_pool")))

@@ -214,7 +214,9 @@ def foreign_names(model: nn.Module) -> dict[str, str]:
     """Names that tensors of ours have in other people's files -> ours, where they differ."""
     family = family_of(model)
     names = {}
-    for key in model.state_dict() if family is not None else ():
+    if family is None:
+        return {}
+    for key in model.state_dict():
         block, found, part = key.partition(".attention.")
         foreign = [f"{block}.RA_block.{theirs}" for theirs in _authors_parts(model, block, part)] if found else [key]
         names.update({family.foreign_name(name): key for name in foreign})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, InvertedResidual
 from timm.models.efficientnet import EfficientNet
@@ -31,7 +31,7 @@ class InvertedFeedbackBlock(FeedbackBlock, InvertedResidual):
         return self.conv_norm("conv_pw", "bn1", _space_to_depth(self, x), step)
 
     def _depthwise(self, x: Tensor, step: int) -> Tensor:
-        return self.se(self.aa(self.conv_norm("conv_dw", "bn2", x, step)))
+        return self.se(cast(nn.Module, self.aa)(self.conv_norm("conv_dw", "bn2", x, step)))
 
     def _project(self, x: Tensor, step: int) -> Tensor:
         return self.conv_norm("conv_pwl", "bn3", x, step)
@@ -57,7 +57,7 @@ class SeparableFeedbackBlock(FeedbackBlock, DepthwiseSeparableConv):
 
     def _depthwise(self, x: Tensor, step: int) -> Tensor:
         x = self.conv_norm("conv_dw", "bn1", _space_to_depth(self, x), step)
-        return self.se(self.aa(x))
+        return self.se(cast(nn.Module, self.aa)(x))
 
     def _pointwise(self, x: Tensor, step: int) -> Tensor:
         return self.conv_norm("conv_pw", "bn2", x, step)

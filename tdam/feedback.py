@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +43,8 @@ class Segment(NamedTuple):
     Attributes:
         run: (map (B, C, h, w), step from 0) -> map.
         channels: C, of its input.
-        norms: Names of the norms that it uses, which every step has for itself; the first one directly
-            follows the segment's first convolution.
+        norms: Names of the batch norms that it uses, which every step has for itself; the first one
+            directly follows the segment's first convolution, which has no bias.
     """
 
     run: Callable[[Tensor, int], Tensor]
@@ -103,7 +103,6 @@ class FeedbackOptions:
         check_name("pooling_combine", self.pooling_combine, POOLING_COMBINES)
         check_name("order", self.order, ORDERS)
         check_name("channel_gate", self.channel_gate, CHANNEL_GATES)
-        check_name("step_norm", self.step_norm, STEP_NORMS)
         check_name("step_norm", self.step_norm, STEP_NORMS)
         check_name("init", self.init, INITS)
         object.__setattr__(self, "pooling", check_pooling(self.pooling))
@@ -169,14 +168,14 @@ class FeedbackBlock(nn.Module):
         return 8
 
     def norm_at(self, name: str, step: int) -> nn.Module:
-        """The norm called `name` of a step (from 0)."""
-        return getattr(self, f"{name}_{step}" if step else name)
+        """The norm called `name` ("bn3", or "conv3.bn" inside a child) of a step (from 0)."""
+        return self.get_submodule(f"{name}_{step}" if step else name)
 
     def conv_norm(self, conv: str, norm: str, x: Tensor, step: int) -> Tensor:
         """A convolution and the norm of a step; where `fold_norms` folded them, the step's own convolution."""
-        folded = f"{conv}_{step}"
-        convolution = getattr(self, folded) if folded in self._modules else getattr(self, conv)
-        return self.norm_at(norm, step)(convolution(x))
+        parent, _, leaf = conv.rpartition(".")
+        folded = f"{leaf}_{step}" in self.get_submodule(parent)._modules
+        return self.norm_at(norm, step)(self.get_submodule(f"{conv}_{step}" if folded else conv)(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Run all steps and return the output of the last (B, Ct, h, w)."""
@@ -203,7 +202,8 @@ class FeedbackBlock(nn.Module):
 
     def tops(self, x: Tensor) -> list[Tensor]:
         """The branch's output of every step."""
-        bottom, tops = self.bottom(x), []
+        bottom = self.bottom(x)
+        tops: list[Tensor] = []
         for step in range(self.steps):
             if step:
                 bottom = self.next_bottom(bottom, tops[-1])
@@ -270,7 +270,9 @@ class FeedbackBlock(nn.Module):
         )
         for name in self.repeated_norms():
             for step in range(1, self.steps):
-                self.add_module(f"{name}_{step}", _step_norm(self.norm_at(name, 0), options.step_norm))
+                parent, _, leaf = name.rpartition(".")
+                own = _step_norm(self.norm_at(name, 0), options.step_norm)
+                self.get_submodule(parent).add_module(f"{leaf}_{step}", own)
         self.reset_feedback()
 
     def scalable_norm(self) -> str | None:
@@ -351,7 +353,9 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
         if not 1 <= stage <= len(stages):
             raise UserError(f"td_blocks: there is no stage {stage}; this network has stages 1 to {len(stages)}")
         blocks = stages[stage - 1]
-        chosen = blocks if indices == "all" else [blocks[index] for index in indices if index < len(blocks)]
+        chosen = blocks
+        if not isinstance(indices, str):
+            chosen = [blocks[index] for index in indices if index < len(blocks)]
         if indices and not chosen:
             raise UserError(f"td_blocks: stage {stage} has blocks 0 to {len(blocks) - 1}, none of {list(indices)}")
         for block in chosen:
@@ -359,7 +363,8 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
                 raise UserError(f"td_blocks: a {type(block).__name__} of stage {stage} cannot carry feedback")
             # The subclass adds methods and no state, so changing the class keeps weights, names and hooks.
             block.__class__ = family.blocks[type(block)]
-            block.in_last_stage = stage == len(stages)
-            block.add_feedback(options)
-    model.feedback = options
+            carrier = cast(FeedbackBlock, block)
+            carrier.in_last_stage = stage == len(stages)
+            carrier.add_feedback(options)
+    cast(Any, model).feedback = options
     return model

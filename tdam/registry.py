@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import timm
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import PretrainedCfg, build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
 from tdam.checkpoints import load_checkpoint
@@ -40,7 +40,7 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
             model = add_feedback(timm.create_model(base, num_classes=1000, **arguments), options)
             load_checkpoint(model, path)
             if num_classes != 1000:
-                model.reset_classifier(num_classes)
+                cast(Any, model).reset_classifier(num_classes)
             return model
 
         # `features_only` by forward_intermediates, which all families have; None: every level.
@@ -49,7 +49,7 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
 
     entrypoint.__name__ = entrypoint.__qualname__ = name
     entrypoint.__doc__ = f"{base} with top-down attention; see `tdam.feedback.FeedbackOptions`."
-    configuration = {**timm.get_pretrained_cfg(base).to_dict(), "url": "", "hf_hub_id": None}
+    configuration = {**cast(PretrainedCfg, timm.get_pretrained_cfg(base)).to_dict(), "url": "", "hf_hub_id": None}
     for key in ("architecture", "tag", "file", "custom_load", "hf_hub_filename"):
         configuration.pop(key, None)
     default_cfgs.update(generate_default_cfgs({f"{name}.{tag}": configuration for tag in published}))
@@ -58,7 +58,7 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
 
 def _register_all() -> None:
     joint, top = {"attention": "joint"}, {"attention": "top"}
-    joint_t2_m1 = {"joint_t2_m1": {**joint, "distance": 1}}
+    joint_t2_m1: dict[str, dict[str, object]] = {"joint_t2_m1": {**joint, "distance": 1}}
     joint_t2_m2 = {"joint_t2_m2": {**joint, "distance": 2}}
     for base in ("resnet18", "resnet34"):
         register_variant(base, joint_t2_m2 | joint_t2_m1 | {"top_t2_m1": {**top, "distance": 1}})
@@ -72,11 +72,11 @@ def _register_all() -> None:
     # The README's lists; in ResNet-101's its indices 23 to 25 do not exist.
     resnet101 = {3: (0, 1, 2, 8, 13, 18, 22), 4: "all"}
     resnet152 = {3: (0, 1, 2, 8, 13, 18, 22, 25, 28, 31, 32, 33, 34, 35), 4: "all"}
-    layer4 = {"joint_t2_m1_layer4": {**joint, "distance": 1, "td_blocks": {4: "all"}}}
+    layer4: dict[str, dict[str, object]] = {"joint_t2_m1_layer4": {**joint, "distance": 1, "td_blocks": {4: "all"}}}
     for base in ("resnet101", "resnet101d"):
-        register_variant(base, {"joint_t2_m1": {**joint, "td_blocks": resnet101}} | layer4)
+        register_variant(base, {"joint_t2_m1": {**joint, "td_blocks": resnet101}, **layer4})
     for base in ("resnet152", "resnet152d"):
-        register_variant(base, {"joint_t2_m1": {**joint, "td_blocks": resnet152}} | layer4)
+        register_variant(base, {"joint_t2_m1": {**joint, "td_blocks": resnet152}, **layer4})
     # TD_ConvNeXt's class default: eleven blocks of stage 3, which is all of Tiny's.
     convnext = {"joint_t2_m1": {**joint, "td_blocks": {3: range(11), 4: range(6)}}}
     for size in ("tiny", "small", "base", "large"):

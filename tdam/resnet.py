@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -24,7 +24,7 @@ class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
 
     def _first(self, x: Tensor, step: int) -> Tensor:
         x = self.conv_norm("conv1", "bn1", x, step)
-        return self.aa(self.act1(self.drop_block(x)))
+        return cast(nn.Module, self.aa)(self.act1(self.drop_block(x)))
 
     def _second(self, x: Tensor, step: int) -> Tensor:
         return self.conv_norm("conv2", "bn2", x, step)
@@ -58,7 +58,7 @@ class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
 
     def _second(self, x: Tensor, step: int) -> Tensor:
         x = self.conv_norm("conv2", "bn2", x, step)
-        return self.aa(self.act2(self.drop_block(x)))
+        return cast(nn.Module, self.aa)(self.act2(self.drop_block(x)))
 
     def _third(self, x: Tensor, step: int) -> Tensor:
         return self.conv_norm("conv3", "bn3", x, step)
@@ -103,9 +103,11 @@ class ResNetMini(ResNet):
 
     def __init__(self, *args: Any, stem_channels: int = 24, in_chans: int = 3, **kwargs: Any) -> None:
         # timm's deep stem ends in 2 * stem_width channels, which the first stage then expects.
-        super().__init__(*args, in_chans=in_chans, stem_type="deep", stem_width=stem_channels // 2, **kwargs)
-        self.conv1 = nn.Conv2d(in_chans, stem_channels, kernel_size=3, stride=2, padding=1, bias=False)
-        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        kwargs |= {"in_chans": in_chans, "stem_type": "deep", "stem_width": stem_channels // 2}
+        super().__init__(*args, **kwargs)
+        convolution = nn.Conv2d(in_chans, stem_channels, kernel_size=3, stride=2, padding=1, bias=False)
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        self.add_module("conv1", convolution)
 
 
 RESNET = Family(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from tdam.errors import UserError, check_name
-from tdam.feedback import FeedbackBlock
+from tdam.feedback import FeedbackBlock, FeedbackOptions
 
 SCOPES = ("last", "all")
 
@@ -91,7 +91,7 @@ def at_step(model: nn.Module, t: int, scope: str = "last") -> nn.Module:
     for block in _blocks_in(clone, scope):
         block.steps = min(t, block.steps)
     if num_steps(model) > 1:
-        clone.feedback = dataclasses.replace(model.feedback, steps=t)
+        cast(Any, clone).feedback = dataclasses.replace(cast(FeedbackOptions, model.feedback), steps=t)
     return clone
 
 
@@ -141,7 +141,7 @@ class _AllSteps(nn.Module):
         return self.block.forward_steps(x) if self.first else self.block.forward_streams(x)
 
 
-def _outputs(network: nn.Module, images: Tensor, steps: int) -> StepOutputs:
+def _outputs(network: Any, images: Tensor, steps: int) -> StepOutputs:
     features = network.forward_features(images)
     logits = network.forward_head(features)
     features = classifier_features(network, features)
@@ -161,7 +161,7 @@ def classifier_weight(model: nn.Module) -> Tensor:
     Raises:
         UserError: If the network has none.
     """
-    classifier = model.get_classifier()
+    classifier = cast(Any, model).get_classifier()
     weight = getattr(classifier, "weight", None)
     if weight is None:
         raise UserError(f"{type(model).__name__} has no classifier; create it with num_classes")
@@ -177,12 +177,13 @@ def classifier_features(model: nn.Module, features: Tensor) -> Tensor:
     fully connected layers as convolutions before pooling, and so do we. ConvNeXt normalises the pooled
     vector (LayerNorm); as in the TDAM code, the maps are those before the norm.
     """
+    head = cast(Any, model)
     if isinstance(getattr(model, "conv_head", None), nn.Conv2d) and hasattr(model, "act2"):
-        features = model.conv_head(features)
+        features = head.conv_head(features)
         # Timm's GhostNet has the same head without a norm.
-        return model.act2(model.norm_head(features) if hasattr(model, "norm_head") else features)
+        return head.act2(head.norm_head(features) if hasattr(model, "norm_head") else features)
     if isinstance(getattr(model, "pre_logits", None), nn.Module):
-        return model.pre_logits(features)
+        return head.pre_logits(features)
     return features
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import ClassifierHead
@@ -43,7 +43,7 @@ class VGGFeedbackStage(FeedbackBlock, VGGStage):
         return tuple(
             Segment(
                 partial(self._unit, names),
-                self._modules[names[0]].in_channels,
+                self._convolution(names[0]).in_channels,
                 tuple(name for name in names if isinstance(self._modules[name], nn.BatchNorm2d)),
             )
             for names in self.units()
@@ -61,7 +61,10 @@ class VGGFeedbackStage(FeedbackBlock, VGGStage):
 
     def out_channels(self) -> int:
         """Channels of the last convolution."""
-        return self._modules[self.units()[-1][0]].out_channels
+        return self._convolution(self.units()[-1][0]).out_channels
+
+    def _convolution(self, name: str) -> nn.Conv2d:
+        return cast(nn.Conv2d, self._modules[name])
 
     def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
         """The branch alone."""
@@ -96,7 +99,7 @@ class VGGGap(VGG):
             info["module"] = f"features.stage{index + 1}"
         self.num_classes = num_classes
         self.drop_rate = drop_rate
-        self.pre_logits = nn.Identity()
+        self.add_module("pre_logits", nn.Identity())
         self.head = ClassifierHead(self.num_features, num_classes, pool_type=global_pool, drop_rate=drop_rate)
         self.head_hidden_size = self.head.num_features
         if num_classes > 0:
