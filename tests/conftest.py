@@ -11,4 +11,5 @@ import torch
 # Not tests/ itself: pytest would then take tests/wsol/data for the package wsol.data.
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 os.environ.setdefault("MPLBACKEND", "Agg")
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# Tests run side by side, one process a core; threads that wait for each other would take the cores from them.
+torch.set_num_threads(1)
