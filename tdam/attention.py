@@ -1,7 +1,7 @@
 """Top-down attention: the output of a block's residual branch modulates an earlier map of the same branch.
 
 Source: Jaiswal et al., "TDAM: Top-Down Attention Module for Contextually Guided Feature Selection in
-CNNs", WACV 2022, and its code (github.com/shantanuj/TDAM_Top_down_attention_module).
+CNNs", ECCV 2022, and its code (github.com/shantanuj/TDAM_Top_down_attention_module).
 """
 
 from __future__ import annotations
