@@ -6,6 +6,7 @@ python scripts/benchmark_steps.py --networks resnet50_tdam --steps 2 --batch-siz
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import time
@@ -14,8 +15,6 @@ from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 import tdam
@@ -51,23 +50,18 @@ def main(
         fast: Measure the faster forms of inference as well.
     """
     torch.set_num_threads(threads)
-    console = Console(width=120)
-    console.print(f"{machine()}; PyTorch {torch.__version__}, {threads} thread(s); batch {batch_size}, {size} px, fp32")
-    console.print("CPU time relative to one plain forward of the same network; the first column in milliseconds")
-    table = Table("network", "T", "plain ms", "re-run", "shared stages", "forward_steps")
+    print(f"{machine()}; PyTorch {torch.__version__}, {threads} thread(s); batch {batch_size}, {size} px, fp32")
+    print("CPU time relative to one plain forward of the same network; the plain forward in milliseconds")
     if fast:
-        for name in ("folded norms", "channels-last", "bf16", "all three"):
-            table.add_column(name)
+        print("from `folded` on: forward_steps of a network so prepared, relative to the unprepared plain forward")
     for name in networks:
         for t in steps:
             model = tdam.create_model(name, steps=t).eval()
             images = torch.randn(batch_size, 3, size, size)
             times = least_times(ways(model, images, fast), repeats)
             plain = times.pop("plain")
-            table.add_row(name, str(t), f"{1000 * plain:.0f}", *(f"{value / plain:.2f}" for value in times.values()))
-    console.print(table)
-    if fast:
-        console.print("the last four: forward_steps of a network so prepared, relative to the unprepared plain forward")
+            ratios = (f"{way} {value / plain:.2f}" for way, value in times.items())
+            print(f"{name} T={t}: plain {1000 * plain:.0f} ms; {', '.join(ratios)}", flush=True)
 
 
 def ways(model: nn.Module, images: Tensor, fast: bool) -> dict[str, Callable[[], object]]:
@@ -77,32 +71,34 @@ def ways(model: nn.Module, images: Tensor, fast: bool) -> dict[str, Callable[[],
     found: dict[str, Callable[[], object]] = {
         "plain": lambda: model(images),
         "re-run": lambda: [single(images) for single in singles],
-        "shared stages": lambda: shared_stages(model, singles, images),
         "forward_steps": lambda: all_steps(images),
     }
+    if hasattr(model, "layer4"):
+        found["shared stages"] = lambda: shared_stages(model, singles, images)
     if not fast:
         return found
     folded = tdam.stepwise(fold_norms(model))
-    last = tdam.stepwise(tdam.create_model(model.pretrained_cfg["architecture"], steps=tdam.num_steps(model)).eval())
-    last, last_images = last.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-    both = tdam.stepwise(fold_norms(model)).to(memory_format=torch.channels_last)
+    last = tdam.stepwise(copy.deepcopy(model).to(memory_format=torch.channels_last))
+    last_images = images.to(memory_format=torch.channels_last)
+    both = tdam.stepwise(fold_norms(model).to(memory_format=torch.channels_last))
 
-    def half(network: nn.Module, batch: Tensor) -> object:
-        with torch.autocast("cpu", torch.bfloat16):
-            return network(batch)
-
-    return found | {
-        "folded norms": lambda: folded(images),
+    found |= {
+        "folded": lambda: folded(images),
         "channels-last": lambda: last(last_images),
-        "bf16": lambda: half(all_steps, images),
-        "all three": lambda: half(both, last_images),
+        "folded channels-last": lambda: both(last_images),
     }
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():  # elsewhere PyTorch computes bfloat16 by slow detours
+
+        def half() -> object:
+            with torch.autocast("cpu", torch.bfloat16):
+                return both(last_images)
+
+        found["folded channels-last bf16"] = half
+    return found
 
 
 def shared_stages(model: nn.Module, singles: list[nn.Module], images: Tensor) -> list[Tensor]:
-    """The TDAM code's `output_over_t`: everything before the last stage once, the last stage for each step."""
-    if not hasattr(model, "layer4"):
-        return [single(images) for single in singles]
+    """The TDAM code's `output_over_t`, for ResNets: all before the last stage once, the last stage for each step."""
     x = model.maxpool(model.act1(model.bn1(model.conv1(images))))
     x = model.layer3(model.layer2(model.layer1(x)))
     return [single.forward_head(single.layer4(x)) for single in singles]
