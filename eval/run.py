@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,11 @@ class _Evaluation:
         chosen = {row: curves.best_threshold for row, curves in judged.curves.items()}
         return Thresholds(fixed, chosen), f"{dataset.ground_truth.dataset} val, {len(dataset)} images"
 
+    @cached_property
+    def _weights_digest(self) -> str | None:
+        """Digest of the network's weights, read once; None where only maps are judged."""
+        return None if self.network is None else weights_digest(self.network.model)
+
     def _facts(self, thresholds: Thresholds) -> dict[str, Any]:
         """What must be equal for a killed run to be continued."""
         names = (
@@ -269,8 +275,11 @@ class _Evaluation:
             "decode",
         )
         facts = {name: getattr(self.options, name) for name in names}
-        weights = None if self.network is None else weights_digest(self.network.model)
-        return facts | {"weights": weights, "fixed_threshold": thresholds.fixed, "val_thresholds": thresholds.val}
+        return facts | {
+            "weights": self._weights_digest,
+            "fixed_threshold": thresholds.fixed,
+            "val_thresholds": thresholds.val,
+        }
 
     def _progress_of(self, split: str, num_images: int) -> Callable[[int], None] | None:
         if self.progress is None:
@@ -340,7 +349,7 @@ class _Evaluation:
         model = self.network.model
         return {
             "weights": self.network.source,
-            "weights_sha256": weights_digest(model),
+            "weights_sha256": self._weights_digest,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "input_size": list(self.network.input_size),
             "method": self.options.method,

@@ -23,7 +23,7 @@ from eval.options import EvaluationOptions
 from eval.results import PREDICTIONS
 from eval.run import evaluate
 from eval.table import results_table
-from tdam.errors import UserError
+from tdam.errors import one_line_errors
 from wsol.data import load_dataset
 
 NETWORK, TWIN = "resnet_mini_tdam", "resnet_mini"
@@ -94,7 +94,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors():
         main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
