@@ -6,22 +6,21 @@ python scripts/compare_attention.py --table                      # the tables of
 
 Same recipe (wsol/recipes/minibirds.yaml), same data, same budget for all; the last checkpoint is judged, so nothing
 is selected by boxes. One row per run and step (and fusion of steps) goes to docs/data/compare_attention.csv.
-Several copies of the script may run at once: each run is claimed by one.
+A run whose rows are in that file is not repeated, on whatever machine it was done. Several copies of the script may run
+at once: each run is done by one of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from scipy.stats import t
 
 from eval.distributed import Process
@@ -130,38 +129,37 @@ def figures_of(figures: dict[str, Any]) -> dict[str, float]:
     }
 
 
-@contextlib.contextmanager
-def claimed(name: str, seed: int) -> Iterator[bool]:
-    """Whether this process is the one to do a run; a claim of a process that is gone is void."""
-    claim = run_folder(name, seed).with_suffix(".claim")
-    claim.parent.mkdir(parents=True, exist_ok=True)
-    if claim.exists() and Path(f"/proc/{claim.read_text()}").exists():
-        yield False
-        return
-    claim.write_text(str(os.getpid()))
-    yield True
-    claim.unlink()
+def finished() -> pd.DataFrame:
+    """Rows of all finished runs, one per run and step or fusion."""
+    return pd.read_csv(CSV, dtype={"row": str}) if CSV.exists() else pd.DataFrame({"configuration": [], "seed": []})
 
 
-def finished() -> list[dict[str, Any]]:
-    """Rows of all finished runs, in the order of `CONFIGURATIONS`."""
+def is_finished(name: str, seed: int) -> bool:
+    """Whether the results of a run are in the CSV."""
+    rows = finished()
+    return bool(((rows.configuration == name) & (rows.seed == seed)).any())
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Add the rows of a run to the CSV, which stays in the order of `CONFIGURATIONS`; other processes wait."""
     order = list(CONFIGURATIONS)
-    files = sorted(RUNS.glob("*/seed*.json"))
-    rows = [row for file in files for row in json.loads(file.read_text()) if row["configuration"] in order]
-    return sorted(rows, key=lambda row: (order.index(row["configuration"]), row["seed"]))
+    with FileLock(RUNS / "csv.lock"):
+        everything = pd.concat([finished(), pd.DataFrame(rows)], ignore_index=True)
+        places = everything.configuration.map(order.index) * 1000 + everything.seed
+        everything = everything.loc[places.sort_values(kind="stable").index]
+        write_atomically(CSV, lambda path: everything.to_csv(path, index=False))
 
 
 def train_all(names: list[str], seeds: range) -> None:
     """Do the runs that are not done, the first seed of all configurations first."""
     for seed in seeds:
         for name in names:
-            done = run_folder(name, seed).with_suffix(".json")
-            with claimed(name, seed) as mine:
-                if done.exists() or not mine:
-                    continue
-                rows = run(name, seed)
-                write_atomically(done, lambda path, rows=rows: path.write_text(json.dumps(rows)))
-            write_atomically(CSV, lambda path: pd.DataFrame(finished()).to_csv(path, index=False))
+            claim = run_folder(name, seed).with_suffix(".lock")
+            claim.parent.mkdir(parents=True, exist_ok=True)
+            # A run that another process is at is left to it; the lock of one that died is free.
+            with contextlib.suppress(Timeout), FileLock(claim, timeout=0):
+                if not is_finished(name, seed):
+                    keep(run(name, seed))
 
 
 def mean_and_interval(values: pd.Series) -> str:
@@ -212,7 +210,7 @@ def main() -> None:
     if not arguments.table:
         torch.set_num_threads(arguments.threads)
         train_all(arguments.only, range(arguments.rounds))
-    rows = pd.read_csv(CSV)
+    rows = finished()
     print(table(rows), table_of_steps(rows), sep="\n\n")
 
 
