@@ -167,8 +167,8 @@ def _warnings(first: ReadResult, second: ReadResult) -> tuple[str, ...]:
     policies = [result.results["thresholds"]["headline"] for result in (first, second)]
     if policies[0] != policies[1]:
         warnings.append(f"threshold policies differ: {policies[0]} against {policies[1]}")
-    for key in ("method", "precision", "scope"):
-        settings = [(result.results["network"] or {}).get(key) for result in (first, second)]
+    for key in ("method", "precision", "scope", "fold_norms", "channels_last", "compile"):
+        settings = [(result.results["network"] or {}).get(key, False) for result in (first, second)]
         if settings[0] != settings[1]:
             warnings.append(f"{key} differs: {settings[0]} against {settings[1]}")
     return tuple(warnings)

@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 import tdam
+from eval.inference import Forward
 from tdam.errors import UserError, check_name
 from wsol.cam import ClassActivationMaps, class_activation_maps, makes_own_maps, maps_of_classes
 from wsol.data import GroundTruth, ImageError, LocalizationDataset
@@ -119,6 +120,7 @@ class NetworkMaps:
         precision: "fp32", "bf16" or "fp16": type of autocast for the forward pass.
         method: Map method, see `wsol.cam_methods.CAM_METHODS`.
         scope: Which stages take a step's count, see `wsol.class_activation_maps`.
+        forward: What computes all steps of a batch, see `eval.inference.compiled_steps`; None: `tdam.forward_steps`.
         on_error: "stop" raises at an unreadable image, "count" reports it and gives zeros for it.
         clock: Time spent waiting for images in the last call of `batches`; None before it.
 
@@ -134,6 +136,7 @@ class NetworkMaps:
     precision: str = "fp32"
     method: str = "cam"
     scope: str = "last"
+    forward: Forward | None = None
     on_error: OnError = "stop"
     clock: WaitingClock[Any] | None = field(default=None, init=False)
 
@@ -190,7 +193,7 @@ class NetworkMaps:
             of_predictions = class_activation_maps(model, images, None, self.method, self.scope)
             return class_activation_maps(model, images, labels, self.method, self.scope), of_predictions
         with torch.inference_mode():
-            outputs = tdam.forward_steps(model, images, scope=self.scope)
+            outputs = self.forward(images) if self.forward else tdam.forward_steps(model, images, scope=self.scope)
             return maps_of_classes(outputs, labels), maps_of_classes(outputs)
 
     def _batch(

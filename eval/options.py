@@ -26,7 +26,10 @@ class EvaluationOptions:
         batch_size: Images per forward pass.
         workers: Processes that read images.
         device: auto, cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
-        precision: fp32, bf16 or fp16.
+        precision: fp32, bf16 or fp16: type of autocast.
+        fold_norms: Fold batch norms into the convolutions before them; docs/inference.md says what it changes.
+        channels_last: Lay the convolutions' weights out with channels last.
+        compile: Compile the network with torch.compile at its first batch, which takes about a minute.
         limit: Judge only so many images, spread evenly over the split.
         threshold: The fixed score-map threshold; default: the protocol's.
         val: Choose a threshold on the validation split where it exists.
@@ -58,6 +61,9 @@ class EvaluationOptions:
     workers: int = 0
     device: str = "auto"
     precision: str = "fp32"
+    fold_norms: bool = False
+    channels_last: bool = False
+    compile: bool = False
     limit: int | None = None
     threshold: float | None = None
     val: bool = True
@@ -81,6 +87,8 @@ class EvaluationOptions:
             raise UsageError("--resume needs the --output DIR of the run to continue")
         if self.coco and self.output is None:
             raise UsageError("--coco needs an --output DIR to write to")
+        if self.compile and (self.model is None or self.method != "cam"):
+            raise UsageError("--compile goes with --model and --method cam: it compiles the pass that gives all steps")
         if self.batch_size < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
             raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
         if self.gallery < 0 or self.bootstrap < 0:

@@ -27,6 +27,7 @@ from eval.distributed import Process
 from eval.evaluate import MaskOf, Thresholds
 from eval.figures import ANY_STEP
 from eval.gallery import pick, pick_for_gallery, picture_grid, read_predictions, write_gallery
+from eval.inference import Forward, compiled_steps, prepare
 from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps, OnError
 from eval.options import EvaluationOptions
 from eval.protocols import Protocol, get_protocol
@@ -208,7 +209,7 @@ class _Evaluation:
             assert folder is not None
             return FolderMaps(folder, dataset.ground_truth, options.batch_size, on_error)
         return NetworkMaps(
-            self.network,
+            self._prepared_network,
             dataset,
             batch_size=options.batch_size,
             workers=options.workers,
@@ -216,8 +217,20 @@ class _Evaluation:
             precision=options.precision,
             method=options.method,
             scope=options.scope,
+            forward=self._forward if options.compile else None,
             on_error=on_error,
         )
+
+    @cached_property
+    def _prepared_network(self) -> TrainedNetwork:
+        """The network as the options want it run."""
+        assert self.network is not None
+        return prepare(self.network, self.options.fold_norms, self.options.channels_last)
+
+    @cached_property
+    def _forward(self) -> Forward:
+        """One compiled network for all splits and figures."""
+        return compiled_steps(self._prepared_network.model, self.options.scope)
 
     def _writer(self, dataset: LocalizationDataset) -> MapWriter | None:
         folder = self.options.save_score_maps
@@ -272,6 +285,9 @@ class _Evaluation:
             "method",
             "scope",
             "precision",
+            "fold_norms",
+            "channels_last",
+            "compile",
             "decode",
         )
         facts = {name: getattr(self.options, name) for name in names}
@@ -355,6 +371,9 @@ class _Evaluation:
             "method": self.options.method,
             "scope": self.options.scope,
             "precision": self.options.precision,
+            "fold_norms": self.options.fold_norms,
+            "channels_last": self.options.channels_last,
+            "compile": self.options.compile,
         }
 
     @staticmethod

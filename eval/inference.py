@@ -1,0 +1,69 @@
+"""Faster ways to run a network; each may change the last digits of its maps.
+
+network = prepare(network, fold_norms=True, channels_last=True)
+compiled_steps(network.model)(images).logits            # (T, B, C), as of `tdam.forward_steps`
+
+How much each changes the metrics is measured in docs/inference.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+
+import tdam
+from tdam.errors import UserError
+from wsol.cam import makes_own_maps
+from wsol.weights import TrainedNetwork
+
+Forward = Callable[[Tensor], tdam.StepOutputs]
+
+
+def prepare(network: TrainedNetwork, fold_norms: bool, channels_last: bool) -> TrainedNetwork:
+    """The network in a form that computes the same function faster; the one given stays as it is.
+
+    Args:
+        network: A trained network.
+        fold_norms: Fold the batch norms of every step into the convolutions before them.
+        channels_last: Lay the convolutions' weights out with channels last.
+    """
+    if not fold_norms and not channels_last:
+        return network
+    model = network.model
+    model = tdam.fold_norms(model, network.preprocessing["input_size"]) if fold_norms else copy.deepcopy(model)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return dataclasses.replace(network, model=model)
+
+
+def compiled_steps(model: nn.Module, scope: str = "last") -> Forward:
+    """`tdam.forward_steps` compiled by `torch.compile`, which happens at the first batch and takes about a minute.
+
+    Args:
+        model: A network of `tdam.create_model` in eval mode.
+        scope: Stages that take a step's count, see `tdam.forward_steps`.
+
+    Raises:
+        UserError: If the maps are made by heads of the model's own, which are not compiled; when called, if
+            `torch.compile` fails.
+    """
+    if makes_own_maps(model):
+        raise UserError("this network makes its maps itself and is not compiled: leave --compile out")
+    # A split's last batch is smaller: one graph for all sizes, not one more for each.
+    compiled = torch.compile(tdam.stepwise(model, scope), dynamic=True)
+
+    def forward(images: Tensor) -> tdam.StepOutputs:
+        try:
+            return compiled(images)
+        except TorchDynamoException as error:
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(
+                f"torch.compile failed ({reason}); on CPUs it needs a C++ compiler such as g++. Leave --compile out"
+            ) from error
+
+    return forward

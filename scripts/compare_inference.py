@@ -1,0 +1,90 @@
+"""What faster inference changes in the metrics of the bundled networks; the tables of docs/inference.md.
+
+python scripts/compare_inference.py
+python scripts/compare_inference.py --limit 100 --models resnet_mini_tdam
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import tyro
+
+from eval.distributed import Process
+from eval.options import EvaluationOptions
+from eval.results import PREDICTIONS
+from eval.run import evaluate
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "fp32": {},
+    "--channels-last": {"channels_last": True},
+    "--fold-norms": {"fold_norms": True},
+    "--compile": {"compile": True},
+    "--fold-norms --channels-last --compile": {"fold_norms": True, "channels_last": True, "compile": True},
+    "--precision bf16": {"precision": "bf16"},
+    "--precision fp16": {"precision": "fp16"},
+}
+FIGURES = ("top1_cls", "gt_known_loc", "top1_loc", "max_box_acc", "max_box_acc_v2", "pxap")
+
+
+def main(
+    models: tuple[str, ...] = ("resnet_mini", "resnet_mini_tdam"),
+    dataset: str = "minibirds",
+    limit: int | None = None,
+    threads: int = 1,
+) -> None:
+    """Evaluate every network with every setting and print the differences from fp32.
+
+    Args:
+        models: Networks with trained weights.
+        dataset: Dataset to evaluate on.
+        limit: Images to judge; all where not given.
+        threads: Threads of PyTorch.
+    """
+    torch.set_num_threads(threads)
+    for model in models:
+        runs = {}
+        for name, setting in SETTINGS.items():
+            options = {"dataset": dataset, "model": model, "limit": limit, **setting}
+            runs[name] = figures_and_boxes(options)
+        print(
+            f"\n{model}, {dataset} test, {len(runs['fp32'][1])} images, last step\n", table(runs), sep="\n", flush=True
+        )
+
+
+def figures_and_boxes(options: dict[str, Any]) -> tuple[dict[str, float], pd.DataFrame]:
+    """Figures of the last step, and for every image the box of its label's map at that step."""
+    with tempfile.TemporaryDirectory() as folder:
+        evaluation = EvaluationOptions(
+            output=Path(folder), gallery=0, bootstrap=0, attention_shift=False, threshold=None, **options
+        )
+        results = evaluate(evaluation, Process(), torch.device("cpu"))
+        rows = pd.read_csv(Path(folder) / PREDICTIONS)
+    metrics = {name: results["metrics"][name] for name in FIGURES}
+    figures = {name: value["val"] if isinstance(value, dict) else value for name, value in metrics.items()}
+    return figures, rows[rows.step == rows.step.max()].set_index("image")
+
+
+def table(runs: dict[str, tuple[dict[str, float], pd.DataFrame]]) -> str:
+    """Figures of the first run and differences from them, in points, as Markdown."""
+    (first, first_rows), *_ = runs.values()
+    lines = [
+        "| setting | " + " | ".join(FIGURES) + " | other box | other class |",
+        "| --- |" + " ---: |" * (len(FIGURES) + 2),
+    ]
+    for position, (name, (figures, rows)) in enumerate(runs.items()):
+        cells = [f"{figures[key] - (first[key] if position else 0):{'+' if position else ''}.2f}" for key in FIGURES]
+        boxes = (rows[["x0", "y0", "x1", "y1"]] != first_rows[["x0", "y0", "x1", "y1"]]).any(axis=1)
+        classes = rows["class_name"] != first_rows["class_name"]
+        lines.append(
+            f"| {name} | " + " | ".join(cells) + f" | {100 * boxes.mean():.2f} % | {100 * classes.mean():.2f} % |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
