@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tdam.errors import CheckpointError
 from tdam.families import family_of
 from tdam.feedback import FeedbackBlock
+from tdam.gate import GATE, GatedStage
 
 CONFIG_KEY = "config"
 WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
@@ -82,6 +83,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
         for module in model.modules():
             if isinstance(module, FeedbackBlock):
                 module.reset_feedback()
+            if isinstance(module, GatedStage):
+                module.reset_gate()
     return LoadReport(path, len(state), initialised, _config_of(path))
 
 
@@ -190,9 +193,9 @@ def _config_of(path: Path) -> dict[str, Any] | None:
 
 
 def _is_feedback(key: str, expected: Mapping[str, Tensor]) -> bool:
-    """Whether a key names a part that the plain network lacks: an attention, or the norm of a later step."""
+    """Whether a key names a part that the plain network lacks: an attention, a gate, or the norm of a later step."""
     base = re.sub(r"_\d+(\.\w+)$", r"\1", key)
-    return ".attention." in key or (base != key and base in expected)
+    return ".attention." in key or f".{GATE}." in key or (base != key and base in expected)
 
 
 def _problems(state: StateDict, expected: Mapping[str, Tensor], missing: list[str]) -> list[str]:

@@ -74,6 +74,7 @@ class FeedbackOptions:
         td_blocks: Stage number (from 1) -> block indices (from 0) in it, or "all". Indices past a
             stage's end are ignored, so that one list serves networks of several depths. None: all
             blocks of the last two stages.
+        stage_gate: Put a spatial gate over the last stage (ours, see `tdam.gate`); ResNets only.
 
     Raises:
         UserError: For a value out of range; UnknownNameError for an unknown name.
@@ -92,6 +93,7 @@ class FeedbackOptions:
     step_norm: str = "own"
     init: str = "random"
     td_blocks: Mapping[int, str | Sequence[int]] | None = None
+    stage_gate: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("distance", 0), ("reduction", 1), ("hidden_channels", 1), ("pool_grid", 1)):
@@ -330,12 +332,14 @@ class Family:
         blocks: timm block class -> its feedback block, a subclass of `FeedbackBlock` and of that class.
         stages: The blocks of every stage of a network, in order of computation.
         foreign_name: The name of a tensor of ours in other people's files, where they name it differently.
+        add_stage_gate: Puts a gate over a network's last stage (`tdam.gate`); None where that cannot be done.
     """
 
     network: type[nn.Module]
     blocks: Mapping[type[nn.Module], type[FeedbackBlock]]
     stages: Callable[[Any], Sequence[Iterable[nn.Module]]]
     foreign_name: Callable[[str], str] = str
+    add_stage_gate: Callable[[Any], None] | None = None
 
 
 def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) -> nn.Module:
@@ -366,5 +370,9 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
             carrier = cast(FeedbackBlock, block)
             carrier.in_last_stage = stage == len(stages)
             carrier.add_feedback(options)
+    if options.stage_gate:
+        if family.add_stage_gate is None:
+            raise UserError(f"a {type(model).__name__} cannot have a stage_gate; ResNets can")
+        family.add_stage_gate(model)
     cast(Any, model).feedback = options
     return model

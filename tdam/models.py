@@ -33,6 +33,7 @@ def create_model(
     step_norm: str | None = None,
     init: str | None = None,
     td_blocks: Mapping[int, str | Sequence[int]] | None = None,
+    stage_gate: bool | None = None,
     **timm_kwargs: Any,
 ) -> nn.Module:
     """Create a network by name: one of timm's with top-down attention ("resnet50_tdam"), or any of timm's.
@@ -55,6 +56,7 @@ def create_model(
         step_norm: As above.
         init: As above.
         td_blocks: As above.
+        stage_gate: As above.
         **timm_kwargs: timm's own, such as `drop_rate`, `drop_path_rate`, `in_chans`, `output_stride`.
 
     Raises:
@@ -67,10 +69,10 @@ def create_model(
     if tag:
         check_name("model", name, timm.models.get_arch_pretrained_cfgs(architecture))
     given = {key: value for key, value in locals().items() if key in FeedbackOptions.names() and value is not None}
-    if given and not architecture.endswith("_tdam"):
+    if given and not architecture.endswith(("_tdam", "_tdam2")):
         raise UserError(
             f"{architecture} is a plain network and takes no {', '.join(sorted(given))}; "
-            "feedback options need a name that ends in _tdam"
+            "feedback options need a name that ends in _tdam or _tdam2"
         )
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **given, **timm_kwargs)

@@ -87,6 +87,10 @@ def _register_all() -> None:
     for base, name in (("vgg16_gap", "vgg16_tdam"), ("vgg16_gap_bn", "vgg16_bn_tdam")):
         register_variant(base, joint_t2_m1, name)
     register_variant("resnet_mini", {"joint_t2_m1": {**joint, "reduction": 4}})
+    # Ours: the gate of `tdam.gate` over the last stage.
+    gated: dict[str, dict[str, object]] = {"gated_t2_m1": {**joint, "distance": 1, "stage_gate": True}}
+    for base in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet_mini"):
+        register_variant(base, gated, f"{base}_tdam2")
 
 
 OURS = (

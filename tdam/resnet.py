@@ -10,6 +10,7 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import Tensor, nn
 
 from tdam.feedback import Family, FeedbackBlock, Segment
+from tdam.gate import add_stage_gate
 
 
 class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
@@ -118,6 +119,7 @@ RESNET = Family(
         UndilatedBlock: UndilatedFeedbackBlock,
     },
     stages=lambda model: (model.layer1, model.layer2, model.layer3, model.layer4),
+    add_stage_gate=lambda model: add_stage_gate(model.layer4, model.layer4[0].conv1.in_channels),
 )
 
 default_cfgs = generate_default_cfgs(

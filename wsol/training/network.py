@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from tdam.checkpoints import read_state_dict
 from tdam.errors import UsageError, check_name
 from wsol.training.config import TrainingConfig
 
-FEEDBACK_SUFFIX = "_tdam"
+FEEDBACK_SUFFIX = re.compile(r"_tdam2?$")
 
 
 def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
@@ -28,7 +29,7 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
     pretrained = config.init == "pretrained"
     network = tdam.create_model(config.model, num_classes=num_classes, pretrained=pretrained, **config.model_args)
     if config.init == "backbone":
-        base = config.model.removesuffix(FEEDBACK_SUFFIX)
+        base = FEEDBACK_SUFFIX.sub("", config.model)
         if base == config.model:
             raise UsageError(f"init backbone is for networks with feedback; {base} takes init pretrained")
         start_from(network, timm.create_model(base, pretrained=True).state_dict())
