@@ -61,7 +61,8 @@ def compiled_steps(model: nn.Module, scope: str = "last") -> Forward:
         try:
             return compiled(images)
         except TorchDynamoException as error:
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            # The first line names the backend, the second says what is wrong; a trace may follow.
+            reason = " ".join(str(error).split("\n")[:2]) or type(error).__name__
             raise UserError(
                 f"torch.compile failed ({reason}); on CPUs it needs a C++ compiler such as g++. Leave --compile out"
             ) from error

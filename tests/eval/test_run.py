@@ -154,6 +154,7 @@ def test_untrained_and_foreign_weights_are_refused(data, tmp_path):
         ({"model": "x", "resume": True}, "--output"),
         ({"model": "x", "limit": 0}, "--limit"),
         ({"model": "x", "threshold": 1.0}, "--threshold"),
+        ({"model": "x", "method": "grad-cam", "compile": True}, "--method cam"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):

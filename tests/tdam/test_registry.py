@@ -12,7 +12,7 @@ from tdam_families import FAMILIES, assert_close, family, images, trained
 import tdam
 from tdam.feedback import FeedbackBlock
 
-NAMES = timm.list_models("*_tdam")
+NAMES = timm.list_models(["*_tdam", "*_tdam2"])
 MOST_PARAMETERS = 32_000_000  # of larger networks, built without storage, only shapes are tested
 
 
