@@ -21,10 +21,12 @@ from tdam.errors import CheckpointError
 from tdam.families import family_of
 from tdam.feedback import FeedbackBlock
 from tdam.gate import GATE, GatedStage
+from tdam.torchvision_names import in_timm_names, is_torchvision
 
 CONFIG_KEY = "config"
 WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 CLASSIFIERS = (["fc"], ["classifier"], ["head"])
+TORCHVISION_MOBILENET = "classifier.3.weight"
 PREFIXES = ("module.", "_orig_mod.")
 
 StateDict = dict[str, Tensor]
@@ -37,7 +39,7 @@ class LoadReport:
     Attributes:
         path: The file.
         loaded: How many tensors came from it.
-        initialised: Names of feedback parts that a plain file does not hold, which start anew.
+        initialised: Names of parts that a plain file does not hold, which start anew: feedback, VGG's classifier.
         config: The configuration inside a file of ours, else None.
     """
 
@@ -47,7 +49,7 @@ class LoadReport:
     config: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        new = f", {len(self.initialised)} feedback parts newly initialised" if self.initialised else ""
+        new = f", {len(self.initialised)} parts newly initialised" if self.initialised else ""
         return f"{self.path}: {self.loaded} tensors loaded{new}"
 
 
@@ -58,7 +60,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     `.pth.tar`, with EMA weights first where a file holds both, and with the prefixes that wrappers
     leave). Pickles are never executed (`weights_only`). A file without feedback parts loads into a TDAM
     network of the same backbone: its feedback parts start anew as `FeedbackOptions.init` says, norms of
-    later steps as copies of the first's, and the report names them.
+    later steps as copies of the first's, and the report names them. A plain VGG-16 brings its convolutions;
+    the classifier after global pooling starts anew.
 
     Args:
         model: A network of `tdam.create_model`.
@@ -68,13 +71,12 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
         CheckpointError: If the file is missing, damaged or unsafe, or if keys or shapes do not fit. Nothing is
             loaded then.
     """
-    path = Path(path)
-    names, expected = foreign_names(model), model.state_dict()
-    state = {names.get(key, key): value for key, value in read_state_dict(path).items()}
+    path, expected = Path(path), model.state_dict()
+    state = in_our_names(model, read_state_dict(path), path)
     # Counters that no forward pass reads; files older than PyTorch 0.4.1, such as torchvision's, lack them.
     missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
     plain = not any(_is_feedback(key, expected) for key in state)
-    initialised = tuple(key for key in missing if plain and _is_feedback(key, expected))
+    initialised = tuple(key for key in missing if plain and (_is_feedback(key, expected) or _is_new_head(key, model)))
     problems = _problems(state, expected, [key for key in missing if key not in initialised])
     if problems:
         raise CheckpointError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}; nothing was loaded")
@@ -85,7 +87,38 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
                 module.reset_feedback()
             if isinstance(module, GatedStage):
                 module.reset_gate()
-    return LoadReport(path, len(state), initialised, _config_of(path))
+    return LoadReport(path, len(state), initialised, find_config(path))
+
+
+def in_our_names(model: nn.Module, state: StateDict, path: str | os.PathLike[str]) -> StateDict:
+    """Tensors of a file under the names that `model` has for them; those without a place there keep theirs.
+
+    Args:
+        model: The network.
+        state: Result of `read_state_dict`, in the file's order.
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: If the file is of another network of torchvision.
+    """
+    expected, family = model.state_dict(), family_of(model)
+    if is_torchvision(state, expected):
+        plain = {key: value for key, value in expected.items() if not _is_feedback(key, expected)}
+        renamed = in_timm_names(state, plain)
+        if renamed is None:
+            raise CheckpointError(f"{path} holds another network of torchvision than {type(model).__name__}")
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        if TORCHVISION_MOBILENET in state and any(norm.eps != 1e-3 for norm in norms):
+            raise CheckpointError(
+                f"{path} is a MobileNetV3 of torchvision, whose norms have eps 0.001: create it with bn_eps=0.001"
+            )
+        return renamed
+    names = foreign_names(model)
+    state = {names.get(key, key): value for key, value in state.items()}
+    replaced = family.replaced_head if family is not None else ()
+    if not any(key.startswith(replaced) for key in state if replaced):
+        return state
+    return {key: value for key, value in state.items() if not key.startswith((*replaced, "head."))}
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
@@ -155,7 +188,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
-    config = _config_of(path)
+    config = find_config(path)
     if config is None:
         raise CheckpointError(f"{path} holds no configuration: it was not written by save_checkpoint")
     return config
@@ -181,7 +214,8 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]
     return model.eval(), config
 
 
-def _config_of(path: Path) -> dict[str, Any] | None:
+def find_config(path: Path) -> dict[str, Any] | None:
+    """The configuration inside a checkpoint of ours; None for any other file."""
     if path.suffix != ".safetensors":
         return None
     try:
@@ -196,6 +230,12 @@ def _is_feedback(key: str, expected: Mapping[str, Tensor]) -> bool:
     """Whether a key names a part that the plain network lacks: an attention, a gate, or the norm of a later step."""
     base = re.sub(r"_\d+(\.\w+)$", r"\1", key)
     return ".attention." in key or f".{GATE}." in key or (base != key and base in expected)
+
+
+def _is_new_head(key: str, model: nn.Module) -> bool:
+    """Whether a key names a classifier that plain files cannot hold."""
+    family = family_of(model)
+    return family is not None and bool(family.replaced_head) and key.startswith("head.")
 
 
 def _problems(state: StateDict, expected: Mapping[str, Tensor], missing: list[str]) -> list[str]:

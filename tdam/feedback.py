@@ -332,6 +332,8 @@ class Family:
         blocks: timm block class -> its feedback block, a subclass of `FeedbackBlock` and of that class.
         stages: The blocks of every stage of a network, in order of computation.
         foreign_name: The name of a tensor of ours in other people's files, where they name it differently.
+        replaced_head: Beginnings of names of fully connected layers that plain files hold and the family does without;
+            its own classifier starts anew then.
         add_stage_gate: Puts a gate over a network's last stage (`tdam.gate`); None where that cannot be done.
     """
 
@@ -339,6 +341,7 @@ class Family:
     blocks: Mapping[type[nn.Module], type[FeedbackBlock]]
     stages: Callable[[Any], Sequence[Iterable[nn.Module]]]
     foreign_name: Callable[[str], str] = str
+    replaced_head: tuple[str, ...] = ()
     add_stage_gate: Callable[[Any], None] | None = None
 
 

@@ -116,11 +116,15 @@ def timm_name(name: str) -> str:
     return re.sub(r"^features\.stage\d+\.", "features.", name)
 
 
+# Names whose published weights are the convolutions alone.
+NEW_CLASSIFIERS = ("vgg16_gap", "vgg16_gap_bn")
+
 VGG_GAP = Family(
     network=VGGGap,
     blocks={VGGStage: VGGFeedbackStage},
     stages=lambda model: [[stage] for stage in model.features if isinstance(stage, VGGStage)],
     foreign_name=timm_name,
+    replaced_head=("pre_logits.", "classifier."),
 )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+import timm
 import torch
+import torchvision
 from torch import nn
 
 import tdam
@@ -102,7 +104,7 @@ def test_a_plain_file_leaves_feedback_new(tmp_path: Path) -> None:
     safetensors.torch.save_file(plain.state_dict(), path)
     report = tdam.load_checkpoint(target, path)
     assert {name.split(".")[2] for name in report.initialised} == {"attention", "bn2_1"}
-    assert "feedback parts newly initialised" in str(report)
+    assert "14 parts newly initialised" in str(report)
     images = torch.randn(2, 3, 48, 48)
     with torch.no_grad():
         torch.testing.assert_close(tdam.at_step(target.eval(), 1, "all")(images), plain.eval()(images))
@@ -207,3 +209,61 @@ def test_converter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         convert(*arguments, model="resnet_mini_tdm")
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("error: unknown model")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "options"),
+    [
+        ("convnext_tiny", "convnext_tiny_tdam", {}),
+        ("efficientnet_b0", "efficientnet_b0_tdam", {}),
+        ("mobilenet_v3_small", "mobilenetv3_small_100_tdam", {"bn_eps": 1e-3}),
+    ],
+)
+@torch.no_grad()
+def test_torchvision_files(theirs: str, ours: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """The first step of a TDAM network with torchvision's weights computes what torchvision's network does."""
+    torch.manual_seed(0)
+    source = torchvision.models.get_model(theirs, num_classes=9).eval()
+    for module in source.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    path = tmp_path / "torchvision.pth"
+    torch.save(source.state_dict(), path)
+    model = tdam.create_model(ours, num_classes=9, **options).eval()
+    report = tdam.load_checkpoint(model, path)
+    assert report.initialised
+    assert all(".attention." in key or key.split(".")[-2][-2:] == "_1" for key in report.initialised)
+    x = torch.randn(2, 3, 64, 64)
+    expected = source(x)
+    logits = tdam.at_step(model, 1, "all")(x)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+    with pytest.raises(CheckpointError, match="num_classes=9"):
+        tdam.load_checkpoint(tdam.create_model(ours, num_classes=8, **options), path)
+    other = "efficientnet_b1_tdam" if "b0" in ours else "efficientnet_b0_tdam"
+    with pytest.raises(CheckpointError, match="another network of torchvision"):
+        tdam.load_checkpoint(tdam.create_model(other, num_classes=9), path)
+
+
+def test_torchvision_mobilenet_needs_its_eps(tmp_path: Path) -> None:
+    torch.save(torchvision.models.mobilenet_v3_small(num_classes=9).state_dict(), tmp_path / "torchvision.pth")
+    with pytest.raises(CheckpointError, match=r"bn_eps=0\.001"):
+        tdam.create_model("mobilenetv3_small_100_tdam", num_classes=9, checkpoint=tmp_path / "torchvision.pth")
+
+
+@pytest.mark.parametrize("names", ["timm", "torchvision"])
+@torch.no_grad()
+def test_a_plain_vgg_brings_its_convolutions(names: str, tmp_path: Path) -> None:
+    plain = timm.create_model("vgg16_bn", num_classes=9, mlp_ratio=1 / 64)
+    state = plain.state_dict()
+    if names == "torchvision":
+        state = {key: value for key, value in state.items() if key.startswith("features.")}
+        state |= {"classifier.0.weight": torch.zeros(2, 2), "classifier.6.weight": torch.zeros(2, 2)}
+    torch.save(state, tmp_path / "vgg.pth")
+    model = tdam.create_model("vgg16_bn_tdam", num_classes=9)
+    before = model.head.fc.weight.clone()
+    report = tdam.load_checkpoint(model, tmp_path / "vgg.pth")
+    assert {"head.fc.weight", "head.fc.bias"} <= set(report.initialised)
+    assert torch.equal(model.head.fc.weight, before)
+    assert torch.equal(model.features.stage5.get_submodule("34").weight, plain.features[34].weight)

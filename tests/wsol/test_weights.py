@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 from tiny_dataset import write_checkpoint
@@ -62,3 +63,18 @@ def test_a_plain_state_dict_of_timm_is_loaded(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"nothing\.safetensors"):
         wsol.open_trained("resnet_mini", checkpoint=tmp_path / "nothing.safetensors")
+
+
+def test_a_safetensors_file_of_timm_is_loaded(tmp_path):
+    plain = timm.create_model("resnet_mini", num_classes=6)
+    safetensors.torch.save_file(plain.state_dict(), tmp_path / "model.safetensors")
+    network = wsol.open_trained("resnet_mini", checkpoint=tmp_path / "model.safetensors", num_classes=6)
+    assert torch.equal(network.model.fc.weight, plain.fc.weight)
+
+
+def test_untrained_parts_are_never_judged(tmp_path):
+    torch.save(timm.create_model("resnet_mini", num_classes=6).state_dict(), tmp_path / "plain.pth")
+    with pytest.raises(CheckpointError, match="would be untrained"):
+        wsol.open_trained("resnet_mini_tdam", checkpoint=tmp_path / "plain.pth", num_classes=6)
+    with pytest.raises(UserError, match="convolutions alone"):
+        wsol.open_trained("vgg16_gap", dataset="imagenet", runs=tmp_path)

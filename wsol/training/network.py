@@ -13,7 +13,7 @@ import timm
 from torch import Tensor, nn
 
 import tdam
-from tdam.checkpoints import read_state_dict
+from tdam.checkpoints import in_our_names, read_state_dict
 from tdam.errors import UsageError, check_name
 from wsol.training.config import TrainingConfig
 
@@ -34,7 +34,7 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
             raise UsageError(f"init backbone is for networks with feedback; {base} takes init pretrained")
         start_from(network, timm.create_model(base, pretrained=True).state_dict())
     elif config.init is not None and not pretrained:
-        start_from(network, read_state_dict(config.init))
+        start_from(network, in_our_names(network, read_state_dict(config.init), config.init))
     return network
 
 

@@ -15,7 +15,9 @@ import timm
 from torch import nn
 
 import tdam
+from tdam.checkpoints import find_config
 from tdam.errors import CheckpointError, UserError, check_name
+from tdam.vgg import NEW_CLASSIFIERS
 from wsol.methods import load_trained
 
 BUNDLED = Path(__file__).parent
@@ -121,10 +123,15 @@ def open_trained(
                 raise
             return _published(model_name)
     path = Path(checkpoint)
-    if path.suffix == ".safetensors" and (config := tdam.read_config(path)):
+    if path.is_file() and (config := find_config(path)):
         return _ours(model_name, path, config, source, num_classes)
     model = tdam.create_model(model_name, num_classes=num_classes or 1000)
-    tdam.load_checkpoint(model, path)
+    report = tdam.load_checkpoint(model, path)
+    if report.initialised:
+        raise CheckpointError(
+            f"{path} holds a plain network: {len(report.initialised)} parts of {model_name} would be untrained "
+            f"({report.initialised[0]} …); train them with wsol-train --model {model_name} --init {path}"
+        )
     return _trained(model, model_name, None, source)
 
 
@@ -146,6 +153,11 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
 
 def _published(model_name: str) -> TrainedNetwork:
     """Download the weights that timm or the TDAM authors published."""
+    if model_name.split(".")[0] in NEW_CLASSIFIERS:
+        raise UserError(
+            f"the published weights of {model_name} are its convolutions alone, its classifier would be untrained: "
+            f"pass --checkpoint FILE or run `wsol-train --model {model_name} --dataset imagenet --init pretrained`"
+        )
     model = tdam.create_model(model_name, pretrained=True)
     names = None
     if model.num_classes == 1000:
