@@ -1,7 +1,7 @@
 """What seeing every step costs, beside one plain forward of the same network.
 
 python scripts/benchmark_steps.py
-python scripts/benchmark_steps.py --networks resnet50_tdam --steps 2 --batch-size 8
+python scripts/benchmark_steps.py --networks resnet50_tdam --steps 2 --batch-size 8 --compiled
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tyro
 from torch import Tensor, nn
 
 import tdam
+from eval.inference import compiled_steps
 from tdam.fusion import fold_norms
 
 NETWORKS = (
@@ -37,6 +38,7 @@ def main(
     repeats: int = 5,
     threads: int = 1,
     fast: bool = True,
+    compiled: bool = False,
 ) -> None:
     """Measure every way to see all steps, and the faster forms of inference.
 
@@ -48,6 +50,7 @@ def main(
         repeats: Each way runs so often, in turn with the others; the least CPU time counts.
         threads: Threads of PyTorch.
         fast: Measure the faster forms of inference as well.
+        compiled: Measure torch.compile as well; every network takes minutes to compile.
     """
     torch.set_num_threads(threads)
     print(f"{machine()}; PyTorch {torch.__version__}, {threads} thread(s); batch {batch_size}, {size} px, fp32")
@@ -58,7 +61,10 @@ def main(
         for t in steps:
             model = tdam.create_model(name, steps=t).eval()
             images = torch.randn(batch_size, 3, size, size)
-            times = least_times(ways(model, images, fast), repeats)
+            measured = ways(model, images, fast)
+            if compiled:
+                measured |= compiled_ways(model, images)
+            times = least_times(measured, repeats)
             plain = times.pop("plain")
             ratios = (f"{way} {value / plain:.2f}" for way, value in times.items())
             print(f"{name} T={t}: plain {1000 * plain:.0f} ms; {', '.join(ratios)}", flush=True)
@@ -95,6 +101,14 @@ def ways(model: nn.Module, images: Tensor, fast: bool) -> dict[str, Callable[[],
 
         found["folded channels-last bf16"] = half
     return found
+
+
+def compiled_ways(model: nn.Module, images: Tensor) -> dict[str, Callable[[], object]]:
+    """All steps through torch.compile, as `wsol-eval --compile` runs them, and with the other faster forms."""
+    both = fold_norms(model).to(memory_format=torch.channels_last)
+    last_images = images.to(memory_format=torch.channels_last)
+    alone, together = compiled_steps(model), compiled_steps(both)
+    return {"compiled": lambda: alone(images), "folded channels-last compiled": lambda: together(last_images)}
 
 
 def shared_stages(model: nn.Module, singles: list[nn.Module], images: Tensor) -> list[Tensor]:

@@ -23,9 +23,9 @@ def test_training_output_comes_before_bundled_weights(tmp_path):
     assert path != own
 
 
-def test_both_bundled_networks_open_and_are_small(tmp_path):
+def test_all_bundled_networks_open_and_are_small(tmp_path):
     assert bundled_datasets() == ["minibirds"]
-    for name in ("resnet_mini", "resnet_mini_tdam"):
+    for name in ("resnet_mini", "resnet_mini_tdam", "resnet_mini_tdam2"):
         path, _ = find_checkpoint(name, "minibirds", runs=tmp_path)
         assert path.stat().st_size < 4_000_000
         network = wsol.open_trained(name, dataset="minibirds", num_classes=12, runs=tmp_path)
