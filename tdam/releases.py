@@ -5,20 +5,15 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import urllib.error
-import urllib.request
+from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
+from tdam.download import fetch
 from tdam.errors import CheckpointError, check_name
 
 URL = "https://drive.usercontent.google.com/download?id={id}&export=download&confirm=t"
 PAGE = "https://drive.google.com/file/d/{id}"
-BLOCK = 1 << 20
-TIMEOUT_SECONDS = 60
 
 
 class Release(NamedTuple):
@@ -62,8 +57,8 @@ def fetch_release(name: str, folder: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         try:
-            _download(URL.format(id=release.drive_id), part, release.file)
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            fetch(URL.format(id=release.drive_id), part, release.file, _refuse_pages)
+        except (http.client.HTTPException, OSError) as error:
             page = PAGE.format(id=release.drive_id)
             reason = getattr(error, "reason", error)
             raise CheckpointError(f"cannot download {page} ({reason}); download it and put it at {path}") from None
@@ -82,26 +77,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(url: str, part: Path, name: str) -> None:
-    """Fetch a file, going on where an interrupted download ended."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        if response.headers.get_content_type() == "text/html":
-            raise OSError("Google Drive sent a page in place of the file, as it does above its daily quota")
-        if response.status != 206:
-            have = 0  # the server sends the whole file
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        console = Console(stderr=True)
-        with (
-            part.open("ab" if have else "wb") as file,
-            Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-        ):
-            task = progress.add_task(name, total=total, completed=have)
-            while block := response.read(BLOCK):
-                file.write(block)
-                progress.advance(task, len(block))
-    if total is not None and part.stat().st_size != total:
-        raise OSError(f"the connection ended after {part.stat().st_size} of {total} bytes; run again to go on")
+def _refuse_pages(headers: Message, coming: int | None) -> None:
+    if headers.get_content_type() == "text/html":
+        raise OSError("Google Drive sent a page in place of the file, as it does above its daily quota")
