@@ -26,7 +26,7 @@ class GatedStage(nn.Sequential):
         for name, block in self.named_children():
             if name != GATE:
                 out = block(out)
-        gate = F.adaptive_avg_pool2d(2 * self.stage_gate(x).sigmoid(), out.shape[-2:])
+        gate = F.adaptive_avg_pool2d(2 * self.stage_gate(x).sigmoid(), (out.shape[-2], out.shape[-1]))
         # Where all steps run at once, the output holds them one after the other, and the input may hold one.
         return (out.unflatten(0, (-1, len(gate))) * gate).flatten(0, 1)
 
