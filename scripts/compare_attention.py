@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
-from scipy.stats import t
+from scipy.stats import t, ttest_ind
 
 from eval.distributed import Process
 from eval.run import EvaluationOptions, evaluate
@@ -175,6 +175,14 @@ def mean_and_interval(values: pd.Series) -> str:
     return f"{values.mean():.1f} ± {t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5:.1f}"
 
 
+def gain(runs: pd.DataFrame, base: pd.DataFrame, column: str = "max_box_acc") -> str:
+    """Difference of means ± half its 95 % interval (Welch's t, seeds as independent draws)."""
+    if len(runs) < 2 or len(base) < 2 or runs.configuration.iloc[0] == base.configuration.iloc[0]:
+        return "–"
+    interval = ttest_ind(runs[column], base[column], equal_var=False).confidence_interval(0.95)
+    return f"{(interval.low + interval.high) / 2:+.1f} ± {(interval.high - interval.low) / 2:.1f}"
+
+
 def markdown(header: list[str], lines: list[list[str]]) -> str:
     """A table in Markdown."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *lines])
@@ -183,13 +191,16 @@ def markdown(header: list[str], lines: list[list[str]]) -> str:
 def table(rows: pd.DataFrame) -> str:
     """Figures of the last step of every configuration."""
     last = rows[rows.row.str.isdigit()].sort_values("row").groupby(["configuration", "seed"], sort=False).tail(1)
+    plain = last[last.configuration == "plain"]
     lines = []
     for name in CONFIGURATIONS:
         runs = last[last.configuration == name]
         if not runs.empty:
             facts = [str(len(runs)), f"{runs.parameters.iloc[0]:,}", f"{runs.macs.iloc[0] / 1e6:.1f}"]
-            lines.append([name, *facts, *(mean_and_interval(runs[column]) for column in COLUMNS)])
-    return markdown(["configuration", "seeds", "parameters", "MMACs", *COLUMNS], lines)
+            figures = [mean_and_interval(runs[column]) for column in COLUMNS]
+            lines.append([name, *facts, *figures, gain(runs, plain)])
+    header = ["configuration", "seeds", "parameters", "MMACs", *COLUMNS, "max_box_acc against plain"]
+    return markdown(header, lines)
 
 
 def table_of_steps(rows: pd.DataFrame, column: str = "max_box_acc") -> str:
