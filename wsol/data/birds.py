@@ -1,8 +1,6 @@
 """The pictures of minibirds: a scene with one or two birds, their exact boxes and masks.
 
-Everything is drawn as polygons on a raster 4 times finer than the picture, whose pixels hold
-the number of the part on top; colours come from a palette, and averaging 4 x 4 pixels gives
-smooth edges and each part's exact share of a pixel. A pixel belongs to a bird if the bird covers
+Everything is painted as polygons (`wsol.data.canvas`). A pixel belongs to a bird if the bird covers
 more than half of it after everything in front of it.
 
 The class is given by two small parts, crown colour and wing bar. Body colour, beak, pose, size
@@ -13,15 +11,14 @@ lie in the scene, so that colour alone says nothing either.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-FINE = 4  # fine pixels per picture pixel and axis
-WHOLE = 15 * FINE * FINE  # a painted fine pixel; a mean of FINE x FINE of them is exact in 8 bits
-SUBPIXEL_BITS = 4  # fixed-point bits of OpenCV's polygon coordinates
+from wsol.data.canvas import Layer, Points, ellipse, rotation, stroke
+
 TWO_BIRDS = 0.15
 CUT_BY_BORDER = 0.05
 BEHIND_TWIG = 0.35
@@ -60,8 +57,6 @@ SCENES = np.array(
     dtype=np.float64,
 )  # dark and light colour of each
 
-Points = np.ndarray  # (K, 2) float64, x to the right, y down
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -79,61 +74,6 @@ class Scene:
     def boxes(self) -> list[tuple[int, int, int, int]]:
         """``x, y, width, height`` of the visible pixels of each bird."""
         return [box_of(mask) for mask in self.masks]
-
-
-@dataclass
-class Layer:
-    """Polygons painted over one another on the fine raster.
-
-    Attributes:
-        size: Side of the picture in pixels.
-        top: (FINE size, FINE size) uint8, number of the part on top, 0 where nothing is.
-        palette: Colour of each part; entry 0 is unused.
-    """
-
-    size: int
-    top: np.ndarray = field(init=False)
-    palette: list[np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.top = np.zeros((self.size * FINE, self.size * FINE), dtype=np.uint8)
-        self.palette = [np.zeros(3)]
-
-    def paint(self, points: Points, colour: np.ndarray, within: int | None = None) -> int:
-        """Paint a polygon, only over the part `within` if given, and return its part number."""
-        part = len(self.palette)
-        self.palette.append(np.clip(colour, 0, 255))
-        fixed = np.round(points * (FINE << SUBPIXEL_BITS)).astype(np.int32)
-        if within is None:
-            cv2.fillPoly(self.top, [fixed], part, shift=SUBPIXEL_BITS)
-            return part
-        low = np.clip((fixed.min(0) >> SUBPIXEL_BITS) - 1, 0, self.size * FINE)
-        high = np.clip((fixed.max(0) >> SUBPIXEL_BITS) + 2, 0, self.size * FINE)
-        window = self.top[low[1] : high[1], low[0] : high[0]]
-        inside = np.zeros_like(window)
-        if inside.size:
-            cv2.fillPoly(inside, [fixed - (low << SUBPIXEL_BITS)], 1, shift=SUBPIXEL_BITS)
-            window[(inside == 1) & (window == within)] = part
-        return part
-
-    def coverage(self) -> np.ndarray:
-        """(size, size) float32, share of each pixel that is painted."""
-        if len(self.palette) == 1:
-            return np.zeros((self.size, self.size), dtype=np.float32)
-        painted = (self.top > 0).view(np.uint8) * np.uint8(WHOLE)
-        return cv2.resize(painted, (self.size, self.size), interpolation=cv2.INTER_AREA) / np.float32(WHOLE)
-
-    def over(self, image: np.ndarray, shade: np.ndarray | None = None) -> np.ndarray:
-        """The layer laid over `image` (size, size, 3) float32; `shade` (size, size, 1) dims its colours."""
-        if len(self.palette) == 1:
-            return image
-        table = np.zeros((256, 1, 3), dtype=np.uint8)
-        table[: len(self.palette), 0] = np.round(self.palette)
-        colours = cv2.LUT(cv2.merge([self.top] * 3), table)
-        colours = cv2.resize(colours, (self.size, self.size), interpolation=cv2.INTER_AREA).astype(np.float32)
-        if shade is not None:
-            colours *= shade
-        return image * (1 - self.coverage()[..., None]) + colours
 
 
 @dataclass(frozen=True)
@@ -188,24 +128,6 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
-def _ellipse(centre: Points, a: float, b: float, turn: float = 0.0, n: int = 28) -> Points:
-    angle = np.arange(n) * (2 * math.pi / n)
-    return np.stack([a * np.cos(angle), b * np.sin(angle)], axis=1) @ _rotation(turn).T + centre
-
-
-def _rotation(turn: float) -> np.ndarray:
-    cos, sin = math.cos(turn), math.sin(turn)
-    return np.array([[cos, -sin], [sin, cos]])
-
-
-def _stroke(start: Points, end: Points, width: float, end_width: float | None = None) -> Points:
-    """A straight stroke of `width`, tapering to `end_width`."""
-    along = end - start
-    across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) / 2
-    last = width if end_width is None else end_width
-    return np.array([start + across * width, end + across * last, end - across * last, start - across * width])
-
-
 def _noise(generator: Generator, size: int, cells: tuple[int, ...], channels: int, decay: float) -> np.ndarray:
     """(size, size, channels) float32 about 0: smooth noise with the given cells per side."""
     total = np.zeros((size, size, channels), dtype=np.float32)
@@ -240,21 +162,21 @@ def _bird(generator: Generator) -> Bird:
         "tail": np.array(
             [_at(back, 0, -0.16), _at(tip, 0, -0.06), _at(tip, 0.1, 0.04), _at(tip, 0, 0.14), _at(back, 0, 0.2)]
         ),
-        "far_leg": _stroke(np.array([-0.08, b * 0.7]), far_foot, 0.075),
-        "near_leg": _stroke(np.array([0.2, b * 0.7]), near_foot, 0.075),
-        "body": _ellipse(np.zeros(2), a, b, -0.12),
+        "far_leg": stroke(np.array([-0.08, b * 0.7]), far_foot, 0.075),
+        "near_leg": stroke(np.array([0.2, b * 0.7]), near_foot, 0.075),
+        "body": ellipse(np.zeros(2), a, b, -0.12),
         "neck": np.array(
             [_at(head, -r * 0.9, r * 0.3), (a * 0.25, -b * 0.75), (a * 0.9, b * 0.15), _at(head, r * 0.85, r * 0.4)]
         ),
-        "belly": _ellipse(np.array([a * 0.18, b * 0.42]), a * 0.72, b * 0.62, -0.12),
-        "head": _ellipse(head, r * 1.06, r),
+        "belly": ellipse(np.array([a * 0.18, b * 0.42]), a * 0.72, b * 0.62, -0.12),
+        "head": ellipse(head, r * 1.06, r),
         "wing": _wing(np.array([-a * 0.2, -b * 0.05]), a * 0.74, b * 0.52, wing_turn),
         "bar": np.array([(bar - 0.1, -b), (bar + 0.1, -b), (bar + 0.02, b), (bar - 0.18, b)]),
         "beak": np.array([_at(head, r * 0.85, -0.1), _at(head, r + beak, 0.04), _at(head, r * 0.85, 0.14)]),
-        "crown": _ellipse(_at(head, -r * 0.12, -r * 0.45), r * 0.98, r * 0.6, -0.12),
-        "eye": _ellipse(_at(head, r * 0.34, r * 0.02), 0.075, 0.075, n=12),
+        "crown": ellipse(_at(head, -r * 0.12, -r * 0.45), r * 0.98, r * 0.6, -0.12),
+        "eye": ellipse(_at(head, r * 0.34, r * 0.02), 0.075, 0.075, n=12),
     }  # fmt: skip
-    matrix = np.diag([generator.choice([-1.0, 1.0]), 1.0]) @ _rotation(-between(-0.35, 0.45))
+    matrix = np.diag([generator.choice([-1.0, 1.0]), 1.0]) @ rotation(-between(-0.35, 0.45))
     return Bird(parts, (far_foot + near_foot) / 2).transformed(matrix, np.zeros(2))
 
 
@@ -268,7 +190,7 @@ def _wing(shoulder: Points, a: float, b: float, turn: float) -> Points:
     angle = np.arange(28) * (2 * math.pi / 28)
     pinch = np.where(np.cos(angle) < 0, np.abs(np.sin(angle)) ** 0.6, 1.0)
     drop = np.stack([a * np.cos(angle) * np.where(np.cos(angle) < 0, 1.15, 1.0), b * np.sin(angle) * pinch], axis=1)
-    return drop @ _rotation(-turn).T + shoulder
+    return drop @ rotation(-turn).T + shoulder
 
 
 def _place(generator: Generator, birds: list[Bird], size: int) -> list[Bird]:
@@ -345,11 +267,11 @@ def _clutter(generator: Generator, birds: list[Bird], size: int) -> Layer:
     layer = Layer(size)
     for _ in range(generator.integers(2, 9)):
         start = generator.random(2) * size
-        reach = _rotation(generator.uniform(0, 2 * math.pi))[:, 0] * size * generator.uniform(0.2, 1.2)
+        reach = rotation(generator.uniform(0, 2 * math.pi))[:, 0] * size * generator.uniform(0.2, 1.2)
         scene = SCENES[generator.integers(len(SCENES)), generator.integers(2)]
         colour = scene * generator.uniform(0.5, 1.1) + generator.normal(0, 10, 3)
         width = generator.uniform(0.008, 0.045) * size
-        layer.paint(_stroke(start, start + reach, width, width * generator.uniform(0.2, 1)), colour)
+        layer.paint(stroke(start, start + reach, width, width * generator.uniform(0.2, 1)), colour)
     for bird in birds:
         if generator.random() < 0.7:
             _perch(generator, layer, bird)
@@ -362,11 +284,11 @@ def _clutter(generator: Generator, birds: list[Bird], size: int) -> Layer:
 
 
 def _perch(generator: Generator, layer: Layer, bird: Bird) -> None:
-    reach = _rotation(generator.uniform(-0.35, 0.35))[:, 0] * layer.size * generator.uniform(0.3, 1.2)
+    reach = rotation(generator.uniform(-0.35, 0.35))[:, 0] * layer.size * generator.uniform(0.3, 1.2)
     width = generator.uniform(0.02, 0.05) * layer.size
     bark = np.array([96, 74, 52]) * generator.uniform(0.55, 1.4)
     middle = _at(bird.feet, 0, width / 2)
-    layer.paint(_stroke(middle - reach * generator.random(), middle + reach, width, width * 0.5), bark)
+    layer.paint(stroke(middle - reach * generator.random(), middle + reach, width, width * 0.5), bark)
 
 
 def _small_thing(generator: Generator, layer: Layer, at: Points, radius: float, colour: np.ndarray) -> None:
@@ -374,18 +296,18 @@ def _small_thing(generator: Generator, layer: Layer, at: Points, radius: float, 
     turn = generator.uniform(0, 2 * math.pi)
     kind = generator.integers(4)
     if kind == 0:
-        layer.paint(_ellipse(at, radius, radius), colour)
-        layer.paint(_ellipse(at - radius * 0.35, radius * 0.3, radius * 0.3, n=10), colour * 0.5 + 125)
+        layer.paint(ellipse(at, radius, radius), colour)
+        layer.paint(ellipse(at - radius * 0.35, radius * 0.3, radius * 0.3, n=10), colour * 0.5 + 125)
     elif kind == 1:
-        layer.paint(_ellipse(at, radius * 1.5, radius * generator.uniform(0.4, 0.8), turn), colour)
+        layer.paint(ellipse(at, radius * 1.5, radius * generator.uniform(0.4, 0.8), turn), colour)
     elif kind == 2:
         for petal in range(5):
-            out = _rotation(turn + petal * 2 * math.pi / 5)[:, 0] * radius * 0.8
-            layer.paint(_ellipse(at + out, radius * 0.6, radius * 0.4, turn + petal * 2 * math.pi / 5), colour)
-        layer.paint(_ellipse(at, radius * 0.35, radius * 0.35, n=12), colour * 0.4 + 20)
+            out = rotation(turn + petal * 2 * math.pi / 5)[:, 0] * radius * 0.8
+            layer.paint(ellipse(at + out, radius * 0.6, radius * 0.4, turn + petal * 2 * math.pi / 5), colour)
+        layer.paint(ellipse(at, radius * 0.35, radius * 0.35, n=12), colour * 0.4 + 20)
     else:
-        along = _rotation(turn)[:, 0] * radius * generator.uniform(1.2, 2.5)
-        layer.paint(_stroke(at - along, at + along, radius * generator.uniform(0.5, 0.9)), colour)
+        along = rotation(turn)[:, 0] * radius * generator.uniform(1.2, 2.5)
+        layer.paint(stroke(at - along, at + along, radius * generator.uniform(0.5, 0.9)), colour)
 
 
 def _foreground_twig(generator: Generator, size: int) -> Layer:
@@ -393,10 +315,10 @@ def _foreground_twig(generator: Generator, size: int) -> Layer:
     layer = Layer(size)
     if generator.random() < BEHIND_TWIG:
         through = generator.random(2) * size
-        along = _rotation(generator.uniform(0, math.pi))[:, 0] * size * 1.5
+        along = rotation(generator.uniform(0, math.pi))[:, 0] * size * 1.5
         width = generator.uniform(0.01, 0.03) * size
         colour = np.array([70, 55, 35]) * generator.uniform(0.5, 1.6)
-        layer.paint(_stroke(through - along, through + along, width, width * 0.7), colour)
+        layer.paint(stroke(through - along, through + along, width, width * 0.7), colour)
     return layer
 
 
