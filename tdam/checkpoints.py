@@ -21,11 +21,12 @@ from tdam.errors import CheckpointError
 from tdam.families import family_of
 from tdam.feedback import FeedbackBlock
 from tdam.gate import GATE, GatedStage
-from tdam.torchvision_names import in_timm_names, is_torchvision
+from tdam.renaming import is_torchvision, rename_by_position
 
 CONFIG_KEY = "config"
 WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 CLASSIFIERS = (["fc"], ["classifier"], ["head"])
+NEW_HEAD = "head."  # the classifier of families with a replaced head
 TORCHVISION_MOBILENET = "classifier.3.weight"
 PREFIXES = ("module.", "_orig_mod.")
 
@@ -72,11 +73,14 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
             loaded then.
     """
     path, expected = Path(path), model.state_dict()
-    state = in_our_names(model, read_state_dict(path), path)
+    content = read_state_dict(path)
+    state, new_head = in_our_names(model, content, path), _has_replaced_head(model, content)
     # Counters that no forward pass reads; files older than PyTorch 0.4.1, such as torchvision's, lack them.
     missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
     plain = not any(_is_feedback(key, expected) for key in state)
-    initialised = tuple(key for key in missing if plain and (_is_feedback(key, expected) or _is_new_head(key, model)))
+    initialised = tuple(
+        key for key in missing if plain and (_is_feedback(key, expected) or (new_head and key.startswith(NEW_HEAD)))
+    )
     problems = _problems(state, expected, [key for key in missing if key not in initialised])
     if problems:
         raise CheckpointError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}; nothing was loaded")
@@ -101,12 +105,14 @@ def in_our_names(model: nn.Module, state: StateDict, path: str | os.PathLike[str
     Raises:
         CheckpointError: If the file is of another network of torchvision.
     """
-    expected, family = model.state_dict(), family_of(model)
+    expected = model.state_dict()
     if is_torchvision(state, expected):
         plain = {key: value for key, value in expected.items() if not _is_feedback(key, expected)}
-        renamed = in_timm_names(state, plain)
-        if renamed is None:
-            raise CheckpointError(f"{path} holds another network of torchvision than {type(model).__name__}")
+        try:
+            renamed = rename_by_position(state, plain)
+        except CheckpointError as error:
+            network = type(model).__name__
+            raise CheckpointError(f"{path} holds another network of torchvision than {network}: {error}") from error
         norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         if TORCHVISION_MOBILENET in state and any(norm.eps != 1e-3 for norm in norms):
             raise CheckpointError(
@@ -115,10 +121,9 @@ def in_our_names(model: nn.Module, state: StateDict, path: str | os.PathLike[str
         return renamed
     names = foreign_names(model)
     state = {names.get(key, key): value for key, value in state.items()}
-    replaced = family.replaced_head if family is not None else ()
-    if not any(key.startswith(replaced) for key in state if replaced):
+    if not _has_replaced_head(model, state):
         return state
-    return {key: value for key, value in state.items() if not key.startswith((*replaced, "head."))}
+    return {key: value for key, value in state.items() if not key.startswith((*_replaced_head(model), NEW_HEAD))}
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
@@ -232,10 +237,15 @@ def _is_feedback(key: str, expected: Mapping[str, Tensor]) -> bool:
     return ".attention." in key or f".{GATE}." in key or (base != key and base in expected)
 
 
-def _is_new_head(key: str, model: nn.Module) -> bool:
-    """Whether a key names a classifier that plain files cannot hold."""
+def _replaced_head(model: nn.Module) -> tuple[str, ...]:
+    """Beginnings of names that plain files hold and the network's family does without."""
     family = family_of(model)
-    return family is not None and bool(family.replaced_head) and key.startswith("head.")
+    return () if family is None else family.replaced_head
+
+
+def _has_replaced_head(model: nn.Module, state: StateDict) -> bool:
+    """Whether a file is of a plain network whose classifier does not fit the family's."""
+    return any(key.startswith(_replaced_head(model)) for key in state)
 
 
 def _problems(state: StateDict, expected: Mapping[str, Tensor], missing: list[str]) -> list[str]:

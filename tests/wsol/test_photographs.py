@@ -113,4 +113,4 @@ def test_weights_in_another_order_are_refused() -> None:
     swapped = {name: weights[name] for name in [names[0], names[2], names[1], *names[3:]]}
     model = script.timm.create_model(script.MODEL)
     with pytest.raises(wsol.weights.CheckpointError, match="does not fit"):
-        script.rename_by_position(swapped, model)
+        script.rename_by_position(swapped, model.state_dict())
