@@ -17,6 +17,7 @@ from rich.table import Table
 
 from eval.gallery import read_predictions
 from eval.intervals import Bootstrap
+from eval.options import INFERENCE_OPTIONS
 from eval.results import PREDICTIONS, read_results
 from tdam.errors import UserError
 
@@ -167,7 +168,8 @@ def _warnings(first: ReadResult, second: ReadResult) -> tuple[str, ...]:
     policies = [result.results["thresholds"]["headline"] for result in (first, second)]
     if policies[0] != policies[1]:
         warnings.append(f"threshold policies differ: {policies[0]} against {policies[1]}")
-    for key in ("method", "precision", "scope", "fold_norms", "channels_last", "compile"):
+    for key in INFERENCE_OPTIONS:
+        # Results of before an option existed had it off.
         settings = [(result.results["network"] or {}).get(key, False) for result in (first, second)]
         if settings[0] != settings[1]:
             warnings.append(f"{key} differs: {settings[0]} against {settings[1]}")

@@ -8,6 +8,9 @@ from typing import Literal
 
 from tdam.errors import UsageError
 
+# Options that say how maps are computed from a network; any of them may change digits.
+INFERENCE_OPTIONS = ("method", "scope", "precision", "fold_norms", "channels_last", "compile")
+
 
 @dataclass(frozen=True)
 class EvaluationOptions:

@@ -29,7 +29,7 @@ from eval.figures import ANY_STEP
 from eval.gallery import pick, pick_for_gallery, picture_grid, read_predictions, write_gallery
 from eval.inference import Forward, compiled_steps, prepare
 from eval.maps import FolderMaps, MapSource, MapWriter, NetworkMaps, OnError
-from eval.options import EvaluationOptions
+from eval.options import INFERENCE_OPTIONS, EvaluationOptions
 from eval.protocols import Protocol, get_protocol
 from eval.report import write_report
 from eval.results import (
@@ -282,13 +282,8 @@ class _Evaluation:
             "protocol",
             "score_maps",
             "limit",
-            "method",
-            "scope",
-            "precision",
-            "fold_norms",
-            "channels_last",
-            "compile",
             "decode",
+            *INFERENCE_OPTIONS,
         )
         facts = {name: getattr(self.options, name) for name in names}
         return facts | {
@@ -368,12 +363,7 @@ class _Evaluation:
             "weights_sha256": self._weights_digest,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "input_size": list(self.network.input_size),
-            "method": self.options.method,
-            "scope": self.options.scope,
-            "precision": self.options.precision,
-            "fold_norms": self.options.fold_norms,
-            "channels_last": self.options.channels_last,
-            "compile": self.options.compile,
+            **{name: getattr(self.options, name) for name in INFERENCE_OPTIONS},
         }
 
     @staticmethod

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 import tyro
+from compare_attention import COLUMNS, figures_of
 
 from eval.distributed import Process
 from eval.options import EvaluationOptions
@@ -28,7 +29,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--precision bf16": {"precision": "bf16"},
     "--precision fp16": {"precision": "fp16"},
 }
-FIGURES = ("top1_cls", "gt_known_loc", "top1_loc", "max_box_acc", "max_box_acc_v2", "pxap")
 
 
 def main(
@@ -59,25 +59,21 @@ def main(
 def figures_and_boxes(options: dict[str, Any]) -> tuple[dict[str, float], pd.DataFrame]:
     """Figures of the last step, and for every image the box of its label's map at that step."""
     with tempfile.TemporaryDirectory() as folder:
-        evaluation = EvaluationOptions(
-            output=Path(folder), gallery=0, bootstrap=0, attention_shift=False, threshold=None, **options
-        )
+        evaluation = EvaluationOptions(output=Path(folder), gallery=0, bootstrap=0, attention_shift=False, **options)
         results = evaluate(evaluation, Process(), torch.device("cpu"))
         rows = pd.read_csv(Path(folder) / PREDICTIONS)
-    metrics = {name: results["metrics"][name] for name in FIGURES}
-    figures = {name: value["val"] if isinstance(value, dict) else value for name, value in metrics.items()}
-    return figures, rows[rows.step == rows.step.max()].set_index("image")
+    return figures_of(results["metrics"]), rows[rows.step == rows.step.max()].set_index("image")
 
 
 def table(runs: dict[str, tuple[dict[str, float], pd.DataFrame]]) -> str:
     """Figures of the first run and differences from them, in points, as Markdown."""
     (first, first_rows), *_ = runs.values()
     lines = [
-        "| setting | " + " | ".join(FIGURES) + " | other box | other class |",
-        "| --- |" + " ---: |" * (len(FIGURES) + 2),
+        "| setting | " + " | ".join(COLUMNS) + " | other box | other class |",
+        "| --- |" + " ---: |" * (len(COLUMNS) + 2),
     ]
     for position, (name, (figures, rows)) in enumerate(runs.items()):
-        cells = [f"{figures[key] - (first[key] if position else 0):{'+' if position else ''}.2f}" for key in FIGURES]
+        cells = [f"{figures[key] - (first[key] if position else 0):{'+' if position else ''}.2f}" for key in COLUMNS]
         boxes = (rows[["x0", "y0", "x1", "y1"]] != first_rows[["x0", "y0", "x1", "y1"]]).any(axis=1)
         classes = rows["class_name"] != first_rows["class_name"]
         lines.append(

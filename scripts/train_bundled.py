@@ -20,10 +20,11 @@ import tdam
 from wsol.training.config import OPERATIONAL
 
 WEIGHTS = Path(__file__).parents[1] / "wsol" / "weights" / "minibirds"
-BUNDLED: dict[str, tuple[str, dict[str, Any]]] = {
-    "resnet_mini": ("plain", {}),
-    "resnet_mini_tdam": ("tdam t2 m1", {"distance": 1, "reduction": 16}),
-    "resnet_mini_tdam2": ("tdam t2 m1 stage gate", {}),
+# Network -> the experiment's configuration that it is by default.
+BUNDLED = {
+    "resnet_mini": "plain",
+    "resnet_mini_tdam": "tdam t2 m1",
+    "resnet_mini_tdam2": "tdam t2 m1 stage gate",
 }
 
 
@@ -37,21 +38,22 @@ def median_run(name: str, seeds: int) -> dict[str, Any]:
 
 def bundle(model: str, seeds: int) -> None:
     """Write the median run's network with its test figures as metrics."""
-    name, model_args = BUNDLED[model]
+    name = BUNDLED[model]
     row = median_run(name, seeds)
     checkpoint = run_folder(name, row["seed"]) / "last.safetensors"
     if not checkpoint.exists():  # its figures are known, from another machine
         run(name, row["seed"])
     network, config = tdam.load_model(checkpoint)
-    # The experiment writes options out that a name may have by itself.
-    config |= {"model": model, "model_args": model_args}
+    # The experiment writes out the options that the name has by itself.
+    by_name: dict[str, Any] = {"model": model, "model_args": {}}
+    config |= by_name
     # Places on the machine that trained it are nobody's business.
     config["training"] = {key: value for key, value in config["training"].items() if key not in OPERATIONAL}
-    config["training"] |= {"model": model, "model_args": model_args}
+    config["training"] |= by_name
     config["metrics"] = {"split": "test", **{key: row[key] for key in COLUMNS}}
     path = WEIGHTS / f"{model}.safetensors"
     tdam.save_checkpoint(network, path, config)
-    tdam.load_model(path)
+    tdam.load_model(path)  # raises if the name's own options are not those that were trained
     print(f"{path.name}: {name}, seed {row['seed']}, MaxBoxAcc {row['max_box_acc']}, {path.stat().st_size:,} bytes")
 
 
@@ -61,7 +63,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(BUNDLED), choices=BUNDLED, metavar="MODEL")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    train_all([BUNDLED[model][0] for model in arguments.only], range(arguments.seeds))
+    train_all([BUNDLED[model] for model in arguments.only], range(arguments.seeds))
     for model in arguments.only:
         bundle(model, arguments.seeds)
 

@@ -86,7 +86,7 @@ def _register_all() -> None:
         register_variant(base, joint_t2_m1)
     for base, name in (("vgg16_gap", "vgg16_tdam"), ("vgg16_gap_bn", "vgg16_bn_tdam")):
         register_variant(base, joint_t2_m1, name)
-    register_variant("resnet_mini", {"joint_t2_m1": {**joint, "distance": 1}})
+    register_variant("resnet_mini", joint_t2_m1)
     # Ours: the gate of `tdam.gate` over the last stage.
     gated: dict[str, dict[str, object]] = {"gated_t2_m1": {**joint, "distance": 1, "stage_gate": True}}
     for base in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet_mini"):
