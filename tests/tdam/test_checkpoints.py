@@ -267,3 +267,10 @@ def test_a_plain_vgg_brings_its_convolutions(names: str, tmp_path: Path) -> None
     assert {"head.fc.weight", "head.fc.bias"} <= set(report.initialised)
     assert torch.equal(model.head.fc.weight, before)
     assert torch.equal(model.features.stage5.get_submodule("34").weight, plain.features[34].weight)
+
+
+def test_a_vgg_file_of_ours_without_its_classifier_is_refused(tmp_path: Path) -> None:
+    model = tdam.create_model("vgg16_gap_bn", num_classes=9)
+    torch.save({key: value for key, value in model.state_dict().items() if "head" not in key}, tmp_path / "vgg.pth")
+    with pytest.raises(CheckpointError, match=r"2 missing: head\.fc\.weight, head\.fc\.bias"):
+        tdam.load_checkpoint(model, tmp_path / "vgg.pth")
