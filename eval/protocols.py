@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from eval.sweep import BoxConvention
 from tdam.errors import check_name
+from wsol.boxes import to_map_pixels
+from wsol.sweep import BoxConvention
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,8 @@ class Protocol:
             ``(K, 4)`` in score-map pixels, int64 where the protocol truncates, else float64. A box outside
             the crop shrinks to the border and meets nothing.
         """
-        size = np.tile(np.asarray(image_size, dtype=np.float64), 2)
-        side = np.array([self._resized(length) for length in map_size] * 2, dtype=np.float64)
-        values = np.asarray(boxes, dtype=np.float64)
-        scaled = values / size * side if self.divide_first else values * side / size
-        scaled = scaled - self._crop_start(map_size)
+        resized = [self._resized(length) for length in map_size]
+        scaled = to_map_pixels(boxes, image_size, resized, self.divide_first) - self._crop_start(map_size)
         if self.clip is not None:
             end = np.tile(map_size, 2) - (1 if self.clip == "last_pixel" else 0)
             scaled = np.clip(scaled, 0, end)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from eval.output.results import read_results
 from eval.report.page import EFFECTS, MOVES, OF_STEPS
-from eval.results import read_results
 
 GROUPS = {"one_object": "one bird", "several_objects": "two birds"}
 

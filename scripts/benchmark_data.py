@@ -27,14 +27,14 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 import tdam
-from eval.distributed import end_process, start_process
+from eval.evaluation import evaluate
+from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
-from eval.run import evaluate
 from wsol.data import GroundTruth, LocalizationDataset, load_dataset
-from wsol.data.images import Folder
-from wsol.data.loading import WaitingClock
 from wsol.data.minibirds import render, render_image
+from wsol.data.stores import Folder
 from wsol.data.transforms import evaluation_transform
+from wsol.data.waiting import WaitingClock
 
 ROUNDS, PER_ROUND = 7, 40
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

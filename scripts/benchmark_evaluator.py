@@ -26,8 +26,8 @@ import numba
 import numpy as np
 import torch
 
-from eval.metrics import MaxBoxAcc, MaxBoxAccV2
-from eval.sweep import best_iou_per_cut, box_iou, cam_thresholds
+from wsol.metrics import MaxBoxAcc, MaxBoxAccV2
+from wsol.sweep import best_iou_per_cut, box_iou, cam_thresholds
 
 SIDE = 224
 ROUNDS = 7

@@ -18,8 +18,8 @@ import tyro
 from torch import Tensor, nn
 
 import tdam
-from eval.inference import compiled_steps
-from tdam.fusion import fold_norms
+from eval.maps.inference import compiled_steps
+from tdam.folding import fold_norms
 
 NETWORKS = (
     "resnet50_tdam",

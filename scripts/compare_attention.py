@@ -23,8 +23,8 @@ import torch
 from filelock import FileLock, Timeout
 from scipy.stats import t, ttest_ind
 
-from eval.distributed import Process
-from eval.run import EvaluationOptions, evaluate
+from eval.evaluation import EvaluationOptions, evaluate
+from eval.judging.process import Process
 from tdam.macs import count_macs
 from wsol.training import Trainer, TrainingConfig, load_recipe
 from wsol.training.state import write_atomically

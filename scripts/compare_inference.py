@@ -15,10 +15,10 @@ import torch
 import tyro
 from compare_attention import COLUMNS, figures_of
 
-from eval.distributed import Process
+from eval.evaluation import evaluate
+from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.results import PREDICTIONS
-from eval.run import evaluate
+from eval.output.results import PREDICTIONS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {},

@@ -17,12 +17,12 @@ from rich.console import Console
 
 import wsol
 import wsol.draw
-from eval.cli import SplitProgress
-from eval.distributed import Process
+from eval.commands.evaluate import SplitProgress
+from eval.evaluation import evaluate
+from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.results import PREDICTIONS
-from eval.run import evaluate
-from eval.table import results_table
+from eval.output.results import PREDICTIONS
+from eval.output.table import results_table
 from tdam.errors import one_line_errors
 from wsol.data import load_dataset
 

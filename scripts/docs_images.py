@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from playwright.sync_api import sync_playwright
 
-from eval.distributed import Process
-from eval.gallery import read_predictions
+from eval.evaluation import evaluate
+from eval.judging.process import Process
 from eval.options import EvaluationOptions
+from eval.output.gallery import read_predictions
 from eval.report import write_report
 from eval.report.data import read_report
-from eval.run import evaluate
 from wsol import draw
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 import torch
 
-from eval.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
 from eval.protocols import get_protocol
-from eval.sweep import best_iou_per_cut
 from wsol.data import GroundTruth
+from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
+from wsol.sweep import best_iou_per_cut
 
 SIDE, CELLS, BATCH, CLASSES = 224, 7, 250, 1000
 

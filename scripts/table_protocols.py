@@ -14,7 +14,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from eval.baselines import baselines
+from eval.analysis.baselines import baselines
 from eval.protocols import CROP_256_224, PROTOCOLS, Protocol, get_protocol
 from wsol.data import GroundTruth
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tdam.errors import CheckpointError
-from tdam.families import family_of
+from tdam.families.known import family_of
 from tdam.feedback import FeedbackBlock
 from tdam.gate import GATE, GatedStage
 from tdam.renaming import is_torchvision, rename_by_position

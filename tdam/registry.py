@@ -10,7 +10,7 @@ from timm.models import PretrainedCfg, build_model_with_cfg, generate_default_cf
 from torch import nn
 
 from tdam.checkpoints import load_checkpoint
-from tdam.families import add_feedback
+from tdam.families.known import add_feedback
 from tdam.feedback import FeedbackOptions
 from tdam.releases import fetch_release
 

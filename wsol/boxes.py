@@ -82,6 +82,32 @@ def boxes_from_score_map(
     return np.array([[x, y, min(x + w, width - 1), min(y + h, height - 1)] for x, y, w, h in corners], dtype=np.int64)
 
 
+def to_map_pixels(
+    boxes: npt.ArrayLike, image_size: npt.ArrayLike, map_size: npt.ArrayLike, divide_first: bool = False
+) -> npt.NDArray[np.float64]:
+    """Ground-truth boxes in pixels of a score map that shows the whole image, unrounded.
+
+    wsolevaluation truncates what this gives to whole pixels, where the last bit matters: so the order of the two
+    operations is the caller's to say.
+
+    Args:
+        boxes: ``(..., 4)`` ``x0 y0 x1 y1`` in pixels of the image.
+        image_size: Width and height of the image.
+        map_size: Width and height of the score map.
+        divide_first: Compute ``v / size * side`` instead of ``v * side / size``.
+
+    Returns:
+        ``(..., 4)`` float64.
+
+    >>> to_map_pixels([60, 27, 385, 331], (500, 335), (224, 224)).astype(int).tolist()
+    [26, 18, 172, 221]
+    """
+    values = np.asarray(boxes, dtype=np.float64)
+    size = np.tile(np.asarray(image_size, dtype=np.float64), 2)
+    side = np.tile(np.asarray(map_size, dtype=np.float64), 2)
+    return values / size * side if divide_first else values * side / size
+
+
 def scale_boxes(boxes: npt.ArrayLike, from_size: tuple[int, int], to_size: tuple[int, int]) -> Boxes:
     """Carry boxes from one image frame to another that shows the whole same image.
 

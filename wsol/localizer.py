@@ -21,7 +21,7 @@ from PIL import Image
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import class_activation_maps
 from wsol.data.transforms import evaluation_transform
-from wsol.images import open_image
+from wsol.photographs import open_image
 from wsol.scoremap import score_maps
 from wsol.weights import TrainedNetwork, open_trained
 

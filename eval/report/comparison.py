@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.compare import FIGURES, Comparison, compare_all
+from eval.output.compare import FIGURES, Comparison, compare_all
 from eval.report.charts import Series, line_chart
 from eval.report.data import Report, headline_rows, policy_sentence, read_report
 from eval.report.page import COLUMNS, run_facts

@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from eval.gallery import FOLDER, INDEX, IOU_HIT, read_predictions
+from eval.output.gallery import FOLDER, INDEX, IOU_HIT, read_predictions
+from eval.output.results import CURVES, PREDICTIONS, read_results
+from eval.output.table import caption, rows_of_results
 from eval.report.template import percent, signed
-from eval.results import CURVES, PREDICTIONS, read_results
-from eval.table import caption, rows_of_results
 from tdam.errors import UserError
 
 MEDIA_TYPES: Final = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -85,7 +85,7 @@ def read_gallery(folder: Path) -> list[dict[str, Any]]:
         folder: Results folder.
 
     Returns:
-        Entries as `eval.gallery.write_gallery` wrote them, names of files replaced by data URLs.
+        Entries as `eval.output.gallery.write_gallery` wrote them, names of files replaced by data URLs.
     """
     index = folder / FOLDER / INDEX
     if not index.is_file():
@@ -218,7 +218,7 @@ def _interval(results: dict[str, Any], row: str, figure: str, policy: str) -> tu
 
 
 def error_kinds(report: Report) -> dict[str, dict[str, float]]:
-    """Kinds of error of every step (`eval.breakdown.Outcome`), in percent of the images.
+    """Kinds of error of every step (`eval.measures.outcomes.Outcome`), in percent of the images.
 
     Args:
         report: Contents of a results folder.

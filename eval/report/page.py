@@ -86,7 +86,7 @@ CLASSES: Final = (
     ("change", "last minus first step, in points"),
     ("mean IoU %", "mean IoU of the last step's box"),
 )
-# What the kinds of `eval.breakdown.Outcome` mean; the first that applies.
+# What the kinds of `eval.measures.outcomes.Outcome` mean; the first that applies.
 ERROR_MEANINGS: Final = {
     "correct": "class and box are right",
     "wrong class": "the class is wrong",
@@ -110,7 +110,7 @@ def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
 
     Args:
         folder: Folder that `wsol-eval --output` wrote: results.json, predictions.csv, curves.csv and, for the gallery,
-            what `eval.gallery.write_gallery` wrote.
+            what `eval.output.gallery.write_gallery` wrote.
         output: File to write; by default report.html in the folder.
 
     Returns:

@@ -12,10 +12,10 @@ from shared import shared_path
 from skimage import measure
 from wsol_goldens import golden_cases
 
+from eval.measures.tdam_steps import any_step_accuracy, filter_steps, heat_map_box, width_height_iou
 from eval.protocols import PROTOCOLS, get_protocol
-from eval.sweep import best_iou_per_cut
-from eval.tdam_protocol import any_step_accuracy, filter_steps, heat_map_box, width_height_iou
 from tdam.errors import UnknownNameError
+from wsol.sweep import best_iou_per_cut
 
 IMAGE_SIZE = (500, 346)
 BOXES = np.array([[155, 88, 453, 247], [0, 0, 499, 345], [3, 5, 30, 20]])

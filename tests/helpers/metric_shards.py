@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from eval.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
-from eval.sweep import best_iou_per_cut
+from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
+from wsol.sweep import best_iou_per_cut
 
 
 def random_batch(num_images: int, seed: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 import tdam
-from eval.distributed import Process
-from eval.run import EvaluationOptions, evaluate
+from eval.evaluation import EvaluationOptions, evaluate
+from eval.judging.process import Process
 
 MODEL = "resnet_mini_tdam"
 HOSTILE_CLASS = """<img src=x onerror="document.title='owned'">'"&amp; {{ 7 * 7 }}"""

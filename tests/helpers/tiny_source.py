@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 import wsol
-from eval.distributed import end_process, start_process
-from eval.evaluate import Thresholds
+from eval.judging.judge import Thresholds
+from eval.judging.process import end_process, start_process
+from eval.judging.split import judge_split
 from eval.maps import MapBatch
 from eval.protocols import get_protocol
-from eval.split import judge_split
 from wsol.data import GroundTruth
 
 PROTOCOL = get_protocol("wsolevaluation")

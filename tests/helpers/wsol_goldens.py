@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from shared import shared_path
 
-from eval.sweep import Sweep, best_iou_per_cut
+from wsol.sweep import Sweep, best_iou_per_cut
 
 
 def load_recipes() -> ModuleType:

@@ -12,7 +12,7 @@ import torch
 from tdam_families import assert_close, images, trained
 
 import tdam
-from tdam.families import FAMILIES
+from tdam.families.known import FAMILIES
 
 DOCS = Path(__file__).parents[2] / "docs"
 

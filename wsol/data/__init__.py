@@ -7,7 +7,7 @@ True
 
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError, ImageError
-from wsol.data.lists import GroundTruth, MaskFiles
+from wsol.data.ground_truth import GroundTruth, MaskFiles
 from wsol.data.registry import list_datasets, load_dataset
 
 __all__ = [

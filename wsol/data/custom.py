@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from wsol.data.annotations import AnnotatedImage, list_images, read_annotations
 from wsol.data.errors import DatasetError
-from wsol.data.images import Folder, image_sizes
-from wsol.data.lists import GroundTruth, MaskFiles
+from wsol.data.formats.annotations import AnnotatedImage, list_images, read_annotations
+from wsol.data.ground_truth import GroundTruth, MaskFiles
 from wsol.data.loaded import Loaded
+from wsol.data.stores import Folder, image_sizes
 
 DESCRIPTION = "dataset.yaml"
 SPLITS = ("train", "val", "test")

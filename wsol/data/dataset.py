@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from tdam.errors import check_name
-from wsol.data.images import ImageStore, decode_exact, decode_fast, decode_gray
-from wsol.data.lists import GroundTruth
+from wsol.data.ground_truth import GroundTruth
+from wsol.data.stores import ImageStore, decode_exact, decode_fast, decode_gray
 from wsol.data.transforms import ToFloat
 
 OBJECT, BACKGROUND, IGNORED = 1, 0, 255

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wsol.data.annotations import list_images
+from wsol.data.benchmarks.imagenet import DOUBTED_V2_IMAGES
 from wsol.data.errors import DatasetError, ImageError
-from wsol.data.imagenet import DOUBTED_V2_IMAGES
-from wsol.data.images import Folder, ImageStore, decode_exact, decode_gray
-from wsol.data.lists import GroundTruth
+from wsol.data.formats.annotations import list_images
+from wsol.data.ground_truth import GroundTruth
 from wsol.data.loaded import Loaded
 from wsol.data.registry import load
+from wsol.data.stores import Folder, ImageStore, decode_exact, decode_gray
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsol.data.images import ImageStore
-from wsol.data.lists import GroundTruth
+from wsol.data.ground_truth import GroundTruth
+from wsol.data.stores import ImageStore
 
 
 @dataclass(frozen=True)

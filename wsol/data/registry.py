@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from tdam.errors import check_name
-from wsol.data.cub import is_cub_tree, load_cub, load_cub_folder
+from wsol.data.benchmarks.cub import is_cub_tree, load_cub, load_cub_folder
+from wsol.data.benchmarks.imagenet import load_imagenet
+from wsol.data.benchmarks.openimages import load_openimages
 from wsol.data.custom import load_custom
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError
-from wsol.data.imagenet import load_imagenet
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds import load_minibirds
-from wsol.data.openimages import load_openimages
 
 SPLITS = ("train", "val", "test")
 

@@ -17,7 +17,7 @@ from torch import nn
 import tdam
 from tdam.checkpoints import find_config
 from tdam.errors import CheckpointError, UserError, check_name
-from tdam.vgg import NEW_CLASSIFIERS
+from tdam.families.vgg import NEW_CLASSIFIERS
 from wsol.methods import load_trained
 
 BUNDLED = Path(__file__).parent

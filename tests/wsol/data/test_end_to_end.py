@@ -19,8 +19,8 @@ from tiny_datasets import (
 )
 
 import tdam
-from eval.cli import main as wsol_eval
-from wsol.data.cli import main as wsol_data
+from eval.commands.evaluate import main as wsol_eval
+from wsol.commands.data import main as wsol_data
 
 
 @pytest.fixture

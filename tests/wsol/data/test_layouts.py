@@ -28,7 +28,7 @@ from tiny_datasets import (
 )
 
 from wsol.data import DatasetError, GroundTruth, load_dataset
-from wsol.data.imagenet import wordnet_ids, write_validation_lists
+from wsol.data.benchmarks.imagenet import wordnet_ids, write_validation_lists
 
 XML_FOLDER = "ILSVRC/Annotations/CLS-LOC"
 VALIDATION_LISTS = {

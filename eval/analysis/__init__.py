@@ -1,0 +1,1 @@
+"""What is counted from the records of a judged split: curves, intervals, groups of images, baselines."""

@@ -1,0 +1,151 @@
+"""The command `wsol-eval`.
+
+wsol-eval --model resnet_mini_tdam --dataset minibirds --output out
+wsol-eval --model resnet50_tdam --dataset cub --data-root data --checkpoint best.safetensors
+wsol-eval --dataset cub --score-maps maps/                      # maps of any other program
+wsol-eval compare a/results.json b/results.json                 # paired intervals of the differences
+torchrun --nproc-per-node 2 --no-python wsol-eval --model … --dataset … --output out
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# OpenMP's threads shall sleep while they wait: where other programs use the cores too, spinning ones slow the work
+# several times over. OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from eval.evaluation import evaluate
+from eval.judging.process import end_process, start_process
+from eval.options import EvaluationOptions
+from eval.output.compare import compare_all, comparison_table
+from eval.output.table import results_table
+from eval.report import write_comparison
+from tdam.errors import one_line_errors
+
+TABLE_WIDTH = 120  # where the output is no terminal whose width could be asked
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Compare results over the same images; the others are compared with the first.
+
+    Attributes:
+        results: Two or more results.json files or their folders.
+        report: Also write this HTML page.
+        bootstrap: Resamples for the paired 95 % intervals.
+    """
+
+    results: tyro.conf.Positional[tuple[Path, ...]]
+    report: Path | None = None
+    bootstrap: int = 1000
+
+
+def compare_results(arguments: Sequence[str]) -> None:
+    """Print the differences between results.
+
+    Raises:
+        UserError: If they cannot be compared.
+    """
+    options = tyro.cli(CompareOptions, prog="wsol-eval compare", args=arguments)
+    console = _console()
+    for comparison in compare_all(options.results, options.bootstrap):
+        for warning in comparison.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        console.print(comparison_table(comparison))
+    if options.report is not None:
+        folders = [path if path.is_dir() else path.parent for path in options.results]
+        console.print(f"written: {write_comparison(folders, options.report)}")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Evaluate as the arguments say, and print the table.
+
+    Raises:
+        UserError: If the evaluation cannot be done.
+    """
+    options = tyro.cli(EvaluationOptions, prog="wsol-eval", description=__doc__, args=arguments)
+    device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    process, torch_device = start_process(device)
+    try:
+        with SplitProgress(visible=process.is_first) as progress:
+            results = evaluate(options, process, torch_device, progress)
+        if process.is_first:
+            console = _console()
+            if results["network"] is not None:
+                console.print(f"weights: {results['network']['weights']}")
+            for kind, images in results["faults"].items():
+                if images:
+                    console.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}")
+            console.print(results_table([results]))
+            if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
+                console.print(
+                    f"waiting for images: {waiting:.0%} of the time (--workers reads them in other processes)"
+                )
+            if options.output is not None:
+                console.print(f"written: {options.output}")
+    finally:
+        end_process()
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+
+
+class SplitProgress:
+    """Progress on stderr, one bar per split."""
+
+    def __init__(self, visible: bool) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not visible,
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        self.bar.start()
+        return self._report
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def _report(self, split: str, done: int, total: int) -> None:
+        if split not in self.tasks:
+            self.tasks[split] = self.bar.add_task(split, total=total)
+        self.bar.update(self.tasks[split], completed=done)
+
+
+def main() -> None:
+    """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure."""
+    arguments = sys.argv[1:]
+    with one_line_errors("--resume continues where --output was given"):
+        if arguments[:1] == ["compare"]:
+            compare_results(arguments[1:])
+        else:
+            run(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Judging one split with any number of processes: maps in, records and counters out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchmetrics import Metric
+
+from eval.analysis.curves import Curves, count_curves
+from eval.judging.judge import MaskOf, SplitPass, Thresholds, new_attention_shift, new_pixel_metrics, rows_of
+from eval.judging.process import Process
+from eval.judging.records import RecordFile, Records, read_records
+from eval.judging.state import load_state, save_state
+from eval.maps import MapBatch, MapSource
+from eval.measures.tdam_steps import FilteredStepAccuracy
+from eval.protocols import Protocol
+from wsol.data import GroundTruth
+
+SECONDS_BETWEEN_SAVES = 10.0
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class JudgedSplit:
+    """What a pass over a split found.
+
+    Attributes:
+        ground_truth: Lists of the split.
+        rows: Names of what was judged, see `eval.judging.judge.row_names`.
+        curves: Curves of every row, and of ``any`` with several steps; empty where no image has a box.
+        pxap: PxAP of every row in percent; empty where no image has a mask.
+        attention_shift: How maps move from step to step, see `eval.measures.attention_shift`; None where not asked for.
+        filtered_steps: The TDAM authors' any-step accuracy, see `eval.measures.tdam_steps`; None without `step_filter`.
+        record_files: Records of every process.
+        batch_size: Images per batch, by which they are dealt out to processes.
+        unreadable: Images that could not be read: name -> what is wrong.
+    """
+
+    ground_truth: GroundTruth
+    rows: tuple[str, ...]
+    curves: dict[str, Curves]
+    pxap: dict[str, float]
+    attention_shift: dict[str, Any] | None
+    filtered_steps: dict[str, float] | None
+    record_files: list[Path]
+    batch_size: int
+    unreadable: dict[str, str]
+
+    def records(self) -> Iterator[Records]:
+        """All records, chunk by chunk."""
+        return read_records(self.record_files, self.batch_size)
+
+
+def judge_split(
+    source: MapSource,
+    ground_truth: GroundTruth,
+    protocol: Protocol,
+    thresholds: Thresholds,
+    folder: Path,
+    *,
+    mask_of: MaskOf | None = None,
+    with_attention_shift: bool = False,
+    process: Process | None = None,
+    resume: bool = False,
+    facts: Mapping[str, Any] | None = None,
+    watch: Callable[[MapBatch], None] | None = None,
+    progress: Progress | None = None,
+) -> JudgedSplit:
+    """Judge every image of a split.
+
+    Args:
+        source: Where maps come from.
+        ground_truth: Lists of the split.
+        protocol: Conventions to score by.
+        thresholds: Thresholds known beforehand.
+        folder: Folder for records and state, shared by all processes.
+        mask_of: Gives an image's mask at a size; None where the split has none.
+        with_attention_shift: Also measure how maps move from step to step.
+        process: This process among all.
+        resume: Continue a killed run from its last saved state.
+        facts: What identifies the run; a state with other facts is refused.
+        watch: Called with every batch of maps, for example to save them.
+        progress: Called with the number of images done so far in this process.
+
+    Raises:
+        UserError: If an image cannot be judged or a state cannot be resumed.
+    """
+    process = process or Process()
+    folder.mkdir(parents=True, exist_ok=True)
+    share = process.share(len(ground_truth), source.batch_size)
+    rows = rows_of(source)
+    pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
+    shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
+    filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
+    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, filtered, shift)
+    counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in pixel_metrics.items()}
+    if shift is not None:
+        counters["attention shift"] = shift
+    if filtered is not None:
+        counters["filtered steps"] = filtered
+    state = folder / f"state-{process.rank}.safetensors"
+    known = {**(facts or {}), "processes": process.count, "batch_size": source.batch_size, "images": len(ground_truth)}
+    # A run killed before its first save left nothing to continue and simply starts.
+    resume = resume and state.is_file()
+    done = load_state(state, counters, known) if resume else 0
+    records = RecordFile(record_path(folder, process.rank), len(share), len(rows), resume)
+    unreadable: dict[str, str] = {}
+    last_save = time.monotonic()
+    for batch in source.batches(share[done:].tolist()):
+        judged = judge.judge(batch)
+        records.write(process.place(judged["index"], source.batch_size), judged)
+        done += len(judged)
+        unreadable.update({ground_truth.image_ids[index]: fault for index, fault in batch.unreadable.items()})
+        if watch is not None:
+            watch(batch)
+        if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
+            records.flush()
+            save_state(state, done, counters, known)
+            last_save = time.monotonic()
+        if progress is not None:
+            progress(done)
+    records.flush()
+    save_state(state, done, counters, known)
+    process.wait()
+    record_files = [record_path(folder, rank) for rank in range(process.count)]
+    curves = {}
+    if any(len(boxes) for boxes in ground_truth.boxes):
+        held = (thresholds.fixed,)
+        curves = count_curves(read_records(record_files, source.batch_size), rows, protocol, ground_truth.labels, held)
+    return JudgedSplit(
+        ground_truth=ground_truth,
+        rows=rows,
+        curves=curves,
+        pxap={name: metric.compute() for name, metric in pixel_metrics.items()},
+        attention_shift=None if shift is None else shift.compute(),
+        filtered_steps=None if filtered is None else filtered.compute(),
+        record_files=record_files,
+        batch_size=source.batch_size,
+        unreadable=_unreadable(read_records(record_files, source.batch_size), ground_truth, process.gather(unreadable)),
+    )
+
+
+def _unreadable(chunks: Iterator[Records], ground_truth: GroundTruth, faults: list[dict[str, str]]) -> dict[str, str]:
+    """Every image that the records mark as unreadable, with its fault where this run saw it."""
+    known = {name: fault for of_process in faults for name, fault in of_process.items()}
+    names = [ground_truth.image_ids[i] for chunk in chunks for i in chunk["index"][chunk["unreadable"]]]
+    return {name: known.get(name, "could not be read before the run was resumed") for name in names}
+
+
+def record_path(folder: Path, rank: int) -> Path:
+    """The file of one process's records."""
+    return folder / f"records-{rank}.npy"

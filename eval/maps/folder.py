@@ -1,0 +1,170 @@
+"""Score maps as files in wsolevaluation's layout: read from any program, written for any program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.maps.source import MapBatch, OnError
+from tdam.errors import UserError
+from wsol.data import GroundTruth
+
+
+def score_map_file(folder: Path, image_id: str) -> Path:
+    """The file of an image's map in wsolevaluation's layout: ``<folder>/<image_id>.npy``, extension kept.
+
+    >>> score_map_file(Path("maps"), "val2/0/0.jpeg").as_posix()
+    'maps/val2/0/0.jpeg.npy'
+    """
+    return folder / f"{image_id}.npy"
+
+
+@dataclass(frozen=True)
+class FolderMaps:
+    """Score maps that another program wrote, one ``.npy`` per image (wsolevaluation's layout).
+
+    A map is ``(H, W)``, or ``(T, H, W)`` for T steps, float in [0, 1]; all maps have one shape. They are taken as
+    they are, in the precision they were written in; only a map with a NaN counts as zeros, as wsolevaluation's
+    normalisation makes it.
+
+    Attributes:
+        folder: Folder of the maps.
+        ground_truth: Lists of the split.
+        batch_size: Maps per batch.
+        on_error: "stop" raises at a missing or malformed file, "count" reports it and gives zeros for it.
+
+    Raises:
+        UserError: If no image of the split has a readable map.
+    """
+
+    folder: Path
+    ground_truth: GroundTruth
+    batch_size: int = 32
+    on_error: OnError = "stop"
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        """Shape ``(T, H, W)`` of the first readable map; "stop" demands that it is the first of all."""
+        faults = []
+        for image_id in self.ground_truth.image_ids:
+            try:
+                maps, _ = read_score_map(score_map_file(self.folder, image_id))
+            except UserError as error:
+                if self.on_error == "stop":
+                    raise
+                faults.append(str(error))
+                continue
+            return maps.shape
+        raise UserError(f"{self.folder} holds no readable map of any of the {len(faults)} images, e.g. {faults[0]}")
+
+    @property
+    def steps(self) -> int:
+        """Number of computation steps T."""
+        return self._shape[0]
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the score maps."""
+        return self._shape[1], self._shape[2]
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the classes' scores are known."""
+        return False
+
+    def batches(self, indices: Sequence[int]) -> Iterator[MapBatch]:
+        """Score maps of the images at `indices`, in this order but for unreadable ones, which end their batch.
+
+        Raises:
+            UserError: If a file is missing or malformed and `on_error` is "stop".
+        """
+        for start in range(0, len(indices), self.batch_size):
+            yield self._batch(indices[start : start + self.batch_size])
+
+    def _batch(self, indices: Sequence[int]) -> MapBatch:
+        maps, flags, read = [], [], []
+        unreadable: dict[int, str] = {}
+        for index in indices:
+            path = score_map_file(self.folder, self.ground_truth.image_ids[index])
+            try:
+                one, degenerate = read_score_map(path)
+                if one.shape != self._shape:
+                    raise UserError(f"{path} has steps and size {one.shape}, other maps {self._shape}: all must agree")
+            except UserError as error:
+                if self.on_error == "stop":
+                    raise
+                unreadable[index] = str(error)
+                continue
+            maps.append(one)
+            flags.append(degenerate)
+            read.append(index)
+        zeros = [np.zeros(self._shape)] * len(unreadable)
+        healthy = [np.zeros(self.steps, np.bool_)] * len(unreadable)
+        return MapBatch(
+            indices=np.array([*read, *unreadable], dtype=np.int64),
+            score_maps=np.stack([*maps, *zeros], axis=1),
+            predicted_maps=None,
+            predicted_cams=None,
+            logits=None,
+            degenerate=np.stack([*flags, *healthy], axis=1),
+            unreadable=unreadable,
+        )
+
+
+def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
+    """Read the maps of one image.
+
+    Args:
+        path: A ``.npy`` file with ``(H, W)`` or ``(T, H, W)`` floats.
+
+    Returns:
+        The maps ``(T, H, W)`` in [0, 1], and which of its steps ``(T,)`` are constant or held a NaN; the latter are
+        zeros now.
+
+    Raises:
+        UserError: If the file is missing, unreadable, of a wrong shape or type, or leaves [0, 1].
+    """
+    try:
+        stored = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy") from error
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} is not a readable .npy array ({error}): write it again") from error
+    if stored.ndim not in (2, 3) or stored.size == 0 or stored.dtype not in (np.float16, np.float32, np.float64):
+        raise UserError(f"{path} has shape {stored.shape} and type {stored.dtype}; wanted float (H, W) or (T, H, W)")
+    stored = stored.reshape(-1, *stored.shape[-2:]).astype(np.result_type(stored.dtype, np.float32))
+    flat = stored.reshape(len(stored), -1)
+    broken = np.isnan(flat).any(-1)
+    degenerate = broken | (flat.min(-1) == flat.max(-1))
+    stored = np.where(broken[:, None, None], 0, stored)
+    if stored.min() < 0 or stored.max() > 1:
+        raise UserError(f"{path} has values in [{stored.min():.3g}, {stored.max():.3g}]; normalise maps to [0, 1]")
+    return stored, degenerate
+
+
+class MapWriter:
+    """Writes score maps in wsolevaluation's layout, so that any evaluator can read them.
+
+    Args:
+        folder: Folder to write into.
+        ground_truth: Lists of the split.
+    """
+
+    def __init__(self, folder: Path, ground_truth: GroundTruth) -> None:
+        self.folder = folder
+        self.ground_truth = ground_truth
+
+    def write(self, batch: MapBatch) -> None:
+        """Write one batch: ``(H, W)`` where there is one step, else ``(T, H, W)``; unreadable images are left out."""
+        for position, index in enumerate(batch.indices.tolist()):
+            if index in batch.unreadable:
+                continue
+            path = score_map_file(self.folder, self.ground_truth.image_ids[index])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            maps = batch.score_maps[:, position]
+            np.save(path, maps[0] if len(maps) == 1 else maps)

@@ -1,0 +1,1 @@
+"""The files and tables that people read, written from one evaluation."""

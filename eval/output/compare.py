@@ -1,0 +1,210 @@
+"""Comparing results over the same images, figure by figure, with paired intervals.
+
+wsol-eval compare a/results.json b/results.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.table import Table
+
+from eval.analysis.intervals import Bootstrap
+from eval.options import INFERENCE_OPTIONS
+from eval.output.gallery import read_predictions
+from eval.output.results import PREDICTIONS, read_results
+from tdam.errors import UserError
+
+FIGURES = {
+    "top1_cls": "Top-1 cls",
+    "top5_cls": "Top-5 cls",
+    "gt_known_loc": "GT-known",
+    "top1_loc": "Top-1 Loc",
+    "top5_loc": "Top-5 Loc",
+    "mean_iou": "mean IoU",
+}
+IOU_HIT = 0.5
+STRICT_KEYS = ("dataset", "protocol")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of two results.
+
+    Attributes:
+        figure: Key of `FIGURES`.
+        first: The figure of the first result in percent.
+        second: The figure of the second.
+        difference: Second minus first, in points.
+        low: Lower end of the paired 95 % interval of the difference.
+        high: Upper end.
+    """
+
+    figure: str
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two results over the same images.
+
+    Attributes:
+        names: What the results are of.
+        images: Number of images.
+        differences: One per figure of the last steps.
+        warnings: What the two do not share and a reader must know.
+    """
+
+    names: tuple[str, str]
+    images: int
+    differences: tuple[Difference, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """A results folder as far as a comparison needs it.
+
+    Attributes:
+        path: The results.json or its folder.
+        results: Its content.
+        last: Rows of predictions.csv of the last step, one per image in the order of the split.
+    """
+
+    path: Path
+    results: dict[str, Any]
+    last: pd.DataFrame
+
+    def values(self, figure: str) -> npt.NDArray[np.float64] | None:
+        """A figure of every image, from 0 to 1, or None where nothing was predicted."""
+        hit = localized(self.last["iou"].to_numpy(), self.results["conventions"], figure)
+        match figure:
+            case "mean_iou":
+                return self.last["iou"].to_numpy(dtype=np.float64)
+            case "gt_known_loc":
+                return hit.astype(np.float64)
+        if self.results["metrics"]["top1_cls"] is None:
+            return None
+        right = self.last["top1_correct" if figure.startswith("top1") else "top5_correct"].to_numpy() == 1
+        return (right if figure.endswith("cls") else right & hit).astype(np.float64)
+
+
+def localized(iou: npt.NDArray[np.float64], conventions: dict[str, Any], figure: str) -> npt.NDArray[np.bool_]:
+    """Whether boxes of these IoUs count as hits for a figure under the conventions of a results.json."""
+    strict = conventions["gt_known_strict" if figure == "gt_known_loc" else "top_k_strict"]
+    return iou > IOU_HIT if strict else iou >= IOU_HIT
+
+
+def read_result(path: Path) -> ReadResult:
+    """Read a results.json and the predictions.csv beside it.
+
+    Raises:
+        UserError: If one of them is missing or damaged.
+    """
+    results = read_results(path)
+    table = (path if path.is_dir() else path.parent) / PREDICTIONS
+    if not table.is_file():
+        raise UserError(f"{table} is missing: a comparison needs the predictions beside results.json")
+    predictions = read_predictions(table)
+    last = predictions[predictions["step"] == predictions["step"].max()].reset_index(drop=True)
+    return ReadResult(path, results, last)
+
+
+def compare(first: ReadResult, second: ReadResult, replicates: int = 1000) -> Comparison:
+    """Compare the last steps of two results at their headline thresholds.
+
+    Args:
+        first: The result to compare with.
+        second: The other.
+        replicates: Resamples of the paired bootstrap.
+
+    Raises:
+        UserError: If dataset, split, protocol or images differ, so that a difference would mean nothing.
+    """
+    for key in STRICT_KEYS:
+        _check_equal(first, second, key, first.results[key], second.results[key])
+    _check_equal(first, second, "split", first.results["data"]["split"], second.results["data"]["split"])
+    if first.last["image"].tolist() != second.last["image"].tolist():
+        raise UserError(f"{second.path} judged other images than {first.path}: use the same split and --limit")
+    weights = None
+    if first.results["conventions"]["macro"]:
+        sizes = first.last["label"].value_counts()
+        weights = 1.0 / sizes[first.last["label"]].to_numpy()
+    figures = [name for name in FIGURES if first.values(name) is not None and second.values(name) is not None]
+    bootstraps = []
+    for result in (first, second):
+        bootstrap = Bootstrap(len(figures), replicates)
+        values = np.stack([value for name in figures if (value := result.values(name)) is not None], axis=1)
+        bootstrap.update(np.arange(len(values)), values, weights)
+        bootstraps.append(bootstrap)
+    differences = []
+    for place, figure in enumerate(figures):
+        one, other = (bootstrap.interval(place).value for bootstrap in bootstraps)
+        change = bootstraps[1].paired_difference(bootstraps[0], place)
+        differences.append(Difference(figure, one, other, change.value, change.low, change.high))
+    return Comparison(
+        (first.results["model"], second.results["model"]), len(first.last), tuple(differences), _warnings(first, second)
+    )
+
+
+def _check_equal(first: ReadResult, second: ReadResult, what: str, one: Any, other: Any) -> None:
+    if one != other:
+        raise UserError(f"{second.path} is of {what} {other}, {first.path} of {one}: they cannot be compared")
+
+
+def _warnings(first: ReadResult, second: ReadResult) -> tuple[str, ...]:
+    """Differences that leave the comparison possible but not like with like."""
+    warnings = []
+    policies = [result.results["thresholds"]["headline"] for result in (first, second)]
+    if policies[0] != policies[1]:
+        warnings.append(f"threshold policies differ: {policies[0]} against {policies[1]}")
+    for key in INFERENCE_OPTIONS:
+        # Results of before an option existed had it off.
+        settings = [(result.results["network"] or {}).get(key, False) for result in (first, second)]
+        if settings[0] != settings[1]:
+            warnings.append(f"{key} differs: {settings[0]} against {settings[1]}")
+    return tuple(warnings)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """The comparison for the terminal; an interval without zero is marked."""
+    first, second = comparison.names
+    table = Table(
+        title=f"{second} against {first}, last step, {comparison.images} images",
+        caption="Difference in points with its paired 95 % bootstrap interval; * where it holds no zero.",
+        caption_justify="left",
+    )
+    for heading in ("figure", first, second, "difference", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "figure" else "right")
+    for row in comparison.differences:
+        clear = "*" if row.low > 0 or row.high < 0 else " "
+        table.add_row(
+            FIGURES[row.figure],
+            f"{row.first:.2f}",
+            f"{row.second:.2f}",
+            f"{row.difference:+.2f}{clear}",
+            f"[{row.low:+.2f}, {row.high:+.2f}]".replace("[", "\\["),
+        )
+    return table
+
+
+def compare_all(paths: Sequence[Path], replicates: int = 1000) -> list[Comparison]:
+    """Compare every other result with the first.
+
+    Raises:
+        UserError: If there are fewer than two, or they cannot be compared.
+    """
+    if len(paths) < 2:
+        raise UserError("compare needs at least two results")
+    first, *others = [read_result(path) for path in paths]
+    return [compare(first, other, replicates) for other in others]

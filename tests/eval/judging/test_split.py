@@ -1,0 +1,144 @@
+"""A judged split against the metric classes, which count the same by other code."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+
+import numpy as np
+import pytest
+import torch.multiprocessing as mp
+from tiny_source import PROTOCOL, ArraySource, integers, judge, judge_as, mask_of, tiny_split
+
+from eval.judging.judge import Thresholds
+from eval.judging.process import Process
+from eval.judging.split import SECONDS_BETWEEN_SAVES, judge_split
+from eval.measures.tdam_steps import any_step_accuracy, filter_steps, heat_map_box
+from eval.protocols import get_protocol
+from tdam.errors import UserError
+from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
+
+
+def test_curves_are_those_of_the_metrics(tmp_path):
+    truth, maps, logits = tiny_split()
+    judged = judge(tmp_path, ArraySource(maps, logits), truth)
+    assert judged.rows == ("1", "2", "mean", "max", "confidence")
+    boxes = [PROTOCOL.map_boxes(b, s, (24, 24)) for b, s in zip(truth.boxes, truth.sizes, strict=True)]
+    for step in range(2):
+        v1, v2, localization = MaxBoxAcc(), MaxBoxAccV2(), LocalizationAccuracy()
+        v1.update(maps[step], boxes)
+        v2.update(maps[step], boxes)
+        localization.update(maps[step], boxes, logits[step], truth.labels)
+        curves = judged.curves[str(step + 1)]
+        for place, iou in enumerate((0.3, 0.5, 0.7)):
+            np.testing.assert_allclose(curves.largest[iou], v1.num_correct[place].numpy() * 100 / 13)
+            np.testing.assert_allclose(curves.all[iou], v2.num_correct[place].numpy() * 100 / 13)
+        assert curves.max_box_acc() == pytest.approx(v1.compute()["max_box_acc"])
+        for name, curve in localization.curves().items():
+            np.testing.assert_allclose(curves.localization[name], curve)
+        assert curves.classification["top1_cls"] == pytest.approx(localization.compute()["top1_cls"])
+        assert curves.best_threshold == localization.best_threshold("gt_known_loc")
+        pixels = PixelAveragePrecision()
+        pixels.update(maps[step], np.stack([mask_of(i, (24, 24)) for i in range(13)]))
+        assert judged.pxap[str(step + 1)] == pytest.approx(pixels.compute(), abs=1e-12)
+
+
+def test_any_step_is_right_where_some_step_is(tmp_path):
+    truth, maps, logits = tiny_split(num_images=17, steps=3)
+    judged = judge(tmp_path, ArraySource(maps, logits), truth)
+    (records,) = judged.records()
+    top1 = records["in_top1"][:, :3]
+    hit = records["iou_fixed"][:, :3] >= 0.5
+    fixed = judged.curves["any"].at(0.2)
+    assert fixed["gt_known_loc"] == pytest.approx(hit.any(axis=1).mean() * 100)
+    assert fixed["top1_loc"] == pytest.approx((hit & top1).any(axis=1).mean() * 100)
+    assert judged.curves["any"].classification["top1_cls"] == pytest.approx(top1.any(axis=1).mean() * 100)
+
+
+def test_macro_mean_weighs_classes_alike(tmp_path):
+    truth, maps, logits = tiny_split(num_images=23, steps=1, classes=4)
+    macro = dataclasses.replace(PROTOCOL, macro=True)
+    judged = judge_split(ArraySource(maps, logits), truth, macro, Thresholds(0.2), tmp_path)
+    (records,) = judged.records()
+    hit = records["iou_fixed"][:, 0] >= 0.5
+    per_class = [hit[truth.labels == label].mean() for label in np.unique(truth.labels)]
+    assert judged.curves["1"].at(0.2)["gt_known_loc"] == pytest.approx(np.mean(per_class) * 100)
+
+
+def test_an_unreadable_image_is_a_miss_and_is_listed(tmp_path):
+    truth, maps, logits = tiny_split()
+    whole = judge(tmp_path / "whole", ArraySource(maps, logits), truth)
+    judged = judge(tmp_path / "broken", ArraySource(maps, logits, unreadable=[2, 9]), truth)
+    assert judged.unreadable == {"2.png": "truncated", "9.png": "truncated"}
+    (records,) = judged.records()
+    (all_records,) = whole.records()
+    kept = [image for image in range(13) if image not in (2, 9)]
+    np.testing.assert_array_equal(records[kept]["reached_all"], all_records[kept]["reached_all"])
+    expected = (all_records[kept]["in_top1"][:, 0]).sum() * 100 / 13
+    assert judged.curves["1"].classification["top1_cls"] == pytest.approx(expected)
+    ceiling = all_records[kept]["reached_largest"][:, 0].max(axis=1) >= 3
+    assert judged.curves["1"].localization["gt_known_loc"].max() <= ceiling.sum() * 100 / 13 + 1e-9
+
+
+def test_a_killed_run_continues_with_identical_results(tmp_path, monkeypatch):
+    truth, maps, logits = tiny_split(num_images=22)
+    whole = judge(tmp_path / "whole", ArraySource(maps, logits), truth)
+    monkeypatch.setattr("eval.judging.split.SECONDS_BETWEEN_SAVES", -1.0)
+    assert SECONDS_BETWEEN_SAVES > 0
+    with pytest.raises(KeyboardInterrupt):
+        judge(tmp_path / "killed", ArraySource(maps, logits, stop_after=3), truth)
+    source = ArraySource(maps, logits)
+    seen = []
+    resumed = judge(tmp_path / "killed", source, truth, resume=True, progress=seen.append)
+    assert seen[0] == 16, "the first three batches are not done again"
+    assert integers(resumed) == integers(whole)
+    assert resumed.pxap == whole.pxap
+
+
+def test_a_damaged_state_and_other_options_are_refused(tmp_path):
+    truth, maps, logits = tiny_split()
+    judge(tmp_path, ArraySource(maps, logits), truth, facts={"model": "a"})
+    with pytest.raises(UserError, match="model was 'a', is 'b'"):
+        judge(tmp_path, ArraySource(maps, logits), truth, facts={"model": "b"}, resume=True)
+    state = tmp_path / "state-0.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(UserError, match="damaged"):
+        judge(tmp_path, ArraySource(maps, logits), truth, facts={"model": "a"}, resume=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("num_images", [13, 1])
+def test_two_processes_count_the_same_integers(tmp_path, num_images):
+    truth, maps, logits = tiny_split(num_images=num_images)
+    alone = judge(tmp_path / "one", ArraySource(maps, logits, unreadable=[1]), truth)
+    with mp.Manager() as manager:
+        answers = manager.dict()
+        mp.spawn(judge_as, args=(2, num_images, tmp_path / "two", free_port(), answers), nprocs=2)
+        for rank in range(2):
+            counts, pxap, unreadable = answers[rank]
+            assert counts == integers(alone)
+            assert pxap == alone.pxap
+            assert unreadable == alone.unreadable
+
+
+def test_one_process_alone_is_the_first():
+    assert Process().is_first
+    assert Process().share(3).tolist() == [0, 1, 2]
+
+
+def test_the_tdam_protocol_also_gives_the_authors_accuracy(tmp_path):
+    truth, maps, logits = tiny_split(num_images=9, steps=3)
+    judged = judge_split(ArraySource(maps, logits), truth, get_protocol("tdam"), Thresholds(0.2), tmp_path)
+    cams = maps[..., ::4, ::4]
+    boxes = np.array([[heat_map_box(cam) for cam in of_step] for of_step in cams])
+    confident = np.exp(logits).max(axis=-1) / np.exp(logits).sum(axis=-1)
+    filtered = filter_steps(boxes, confident, logits)
+    for k, name in ((1, "top1_cls"), (5, "top5_cls")):
+        assert judged.filtered_steps[name] == pytest.approx(any_step_accuracy(filtered, truth.labels, k))
+    plain = judge_split(ArraySource(maps, logits), truth, PROTOCOL, Thresholds(0.2), tmp_path / "plain")
+    assert plain.filtered_steps is None

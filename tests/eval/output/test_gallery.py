@@ -1,0 +1,132 @@
+"""Which images are chosen, and what is written of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from results_folder import MODEL, write_checkpoint, write_results
+
+from eval.evaluation import evaluate
+from eval.judging.process import Process
+from eval.options import EvaluationOptions
+from eval.output.gallery import PICKS, coloured_map, outcomes, pick, pick_for_gallery, read_predictions
+from tdam.errors import UnknownNameError
+from wsol.data import load_dataset
+from wsol.draw.style import SCORE_COLOURS
+
+
+def predictions(ious: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    rows = [(name, step, iou) for name, steps in ious.items() for step, iou in enumerate(steps, start=1)]
+    return pd.DataFrame(rows, columns=["image", "step", "iou"])
+
+
+KINDS = {
+    "right": (0.6, 0.5),
+    "gained": (0.49, 0.5),
+    "lost": (0.9, 0.2),
+    "wrong": (0.1, 0.49),
+    "middle only": (0.1, 0.9, 0.1),
+}
+
+
+def test_outcomes_compare_the_last_step_with_the_first() -> None:
+    found = outcomes(predictions(KINDS))
+    assert found.to_dict() == {
+        "right": "correct",
+        "gained": "gained",
+        "lost": "lost",
+        "wrong": "wrong",
+        "middle only": "wrong",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("correct", ["right", "gained"]),
+        ("wrong", ["lost", "wrong", "middle only"]),
+        ("gained", ["gained"]),
+        ("lost", ["lost"]),
+        ("random", list(KINDS)),
+    ],
+)
+def test_pick_takes_all_of_a_kind_where_there_are_few(kind: str, expected: list[str]) -> None:
+    assert pick(predictions(KINDS), kind, 10) == expected
+
+
+def test_pick_is_a_choice_that_the_seed_decides() -> None:
+    many = predictions({f"{number}": (0.1, 0.9) for number in range(50)})
+    chosen = pick(many, "gained", 10, seed=1)
+    assert len(set(chosen)) == 10
+    assert chosen == sorted(chosen, key=int)
+    assert chosen == pick(many, "gained", 10, seed=1) != pick(many, "gained", 10, seed=2)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="gained"):
+        pick(predictions(KINDS), "gaind", 1)
+    assert set(PICKS) == {"correct", "wrong", "gained", "lost", "random"}
+
+
+def test_the_gallery_balances_outcomes_however_rare_they_are() -> None:
+    frame = predictions(
+        {f"right {number}": (0.9, 0.9) for number in range(200)}
+        | {f"lost {number}": (0.9, 0.1) for number in range(3)}
+        | {f"gained {number}": (0.1, 0.9) for number in range(40)}
+    )
+    chosen = pick_for_gallery(frame, 25)
+    counts = outcomes(frame)[chosen].value_counts().to_dict()
+    assert counts == {"correct": 11, "gained": 11, "lost": 3}
+    assert len(pick_for_gallery(frame, 1000)) == 243
+
+
+def test_a_class_called_nan_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(
+        "image,step,label_name,class_name,confidence,iou,iou_fixed\nNA,1,null,nan,,0.5,0.5\n"
+    )
+    row = read_predictions(tmp_path / "p.csv").iloc[0]
+    assert (row["image"], row["label_name"], row["class_name"]) == ("NA", "null", "nan")
+    assert np.isnan(row["confidence"])
+
+
+def test_a_coloured_map_has_the_colours_of_its_scores() -> None:
+    scores = np.zeros((80, 80), np.float32)
+    scores[:, 40:] = 1
+    pixels = np.asarray(coloured_map(scores))
+    for column, score in ((3, 0.0), (36, 1.0)):
+        assert np.allclose(pixels[20, column] / 255, SCORE_COLOURS(score)[:3], atol=0.01)
+
+
+def test_the_gallery_of_an_evaluation_says_what_predictions_say(tmp_path: Path) -> None:
+    results = write_results(tmp_path, images=8, gallery=5)
+    entries = json.loads((results / "gallery" / "gallery.json").read_text())
+    rows = read_predictions(results / "predictions.csv").set_index(["image", "step"])
+    truth = load_dataset("minibirds", "test").ground_truth
+    assert len(entries) == 5
+    for entry in entries:
+        place = truth.image_ids.index(entry["image"])
+        assert entry["truth"] == truth.boxes[place].tolist()
+        assert (entry["width"], entry["height"]) == tuple(truth.sizes[place])
+        assert max(Image.open(results / "gallery" / entry["photo"]).size) <= 256
+        for step in entry["steps"]:
+            row = rows.loc[(entry["image"], step["step"])]
+            assert step["box"] == [row["x0"], row["y0"], row["x1"], row["y1"]]
+            assert step["iou"] == pytest.approx(row["iou"], abs=1e-3)
+            assert step["class_name"] == row["class_name"]
+            assert (results / "gallery" / step["map"]).is_file()
+
+
+def test_picked_images_are_drawn(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "tiny.safetensors")
+    options = EvaluationOptions(
+        dataset="minibirds", model=MODEL, checkpoint=checkpoint, output=tmp_path, limit=8, gallery=0, pick="random"
+    )
+    evaluate(options, Process(), torch.device("cpu"))
+    width, height = Image.open(tmp_path / "random.png").size
+    assert height > width, "eight rows of an image, two steps and their difference"

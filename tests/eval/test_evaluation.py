@@ -1,0 +1,180 @@
+"""Whole evaluations of a small dataset on disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_dataset import CLASSES, write_checkpoint, write_dataset
+
+import wsol
+from eval.evaluation import evaluate
+from eval.judging.process import Process
+from eval.options import EvaluationOptions
+from eval.output.results import read_results
+from eval.protocols import get_protocol
+from tdam.errors import CheckpointError, UsageError, UserError
+from wsol.data import ImageError, load_dataset
+from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
+
+FIXED_KEYS = {"schema", "model", "dataset", "protocol", "environment", "images", "metrics", "steps", "thresholds"}
+FIGURES = {"top1_cls", "top5_cls", "gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    return write_dataset(folder / "things"), write_checkpoint(folder / "weights.safetensors")
+
+
+def run(data, **options):
+    dataset, checkpoint = data
+    base = {"dataset": str(dataset), "model": "resnet_mini_tdam", "checkpoint": checkpoint, "batch_size": 3}
+    return evaluate(EvaluationOptions(**{**base, **options}), Process(), torch.device("cpu"))
+
+
+def test_results_hold_every_fixed_key_and_agree_with_the_metrics(data, tmp_path):
+    results = run(data, output=tmp_path)
+    assert results.keys() >= FIXED_KEYS
+    assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert results["images"] == 7
+    assert list(results["steps"]) == ["1", "2"]
+    assert results["metrics"] == results["steps"]["2"]
+    assert all(figures.keys() >= FIGURES for figures in results["steps"].values())
+    assert "7 images" in results["thresholds"]["chosen_on"]
+    assert results["baselines"]["centre_box"]["gt_known_loc"] >= results["baselines"]["full_image"]["gt_known_loc"]
+    for row in ("1", "2"):
+        assert sum(results["breakdown"][row].values()) == 7
+        low, high = results["intervals"]["rows"][row]["gt_known_loc"]["val"]
+        assert low <= results["steps"][row]["gt_known_loc"]["val"] <= high
+
+    dataset = load_dataset(str(data[0]), "test")
+    network = wsol.open_trained("resnet_mini_tdam", checkpoint=data[1])
+    dataset.transform = wsol.Localizer(network)._transform
+    images, labels, _ = zip(*(dataset[i] for i in range(7)), strict=True)
+    cams = wsol.class_activation_maps(network.model, torch.stack(images), torch.tensor(labels))
+    maps = wsol.score_maps(cams.maps, size=(96, 96))
+    truth, protocol = dataset.ground_truth, get_protocol("wsolevaluation")
+    boxes = [protocol.map_boxes(b, s, (96, 96)) for b, s in zip(truth.boxes, truth.sizes, strict=True)]
+    for step in range(2):
+        v1, v2, localization = MaxBoxAcc(), MaxBoxAccV2(), LocalizationAccuracy()
+        v1.update(maps[step], boxes)
+        v2.update(maps[step], boxes)
+        localization.update(maps[step], boxes, cams.logits[step], torch.tensor(labels))
+        figures = results["steps"][str(step + 1)]
+        assert figures["max_box_acc"] == pytest.approx(v1.compute()["max_box_acc"][0.5])
+        assert figures["max_box_acc_v2"] == pytest.approx(v2.compute()["mean"])
+        assert figures["top5_cls"] == pytest.approx(localization.compute()["top5_cls"])
+        for name, at_fixed in localization.at_threshold(0.2).items():
+            assert figures[name]["fixed"] == pytest.approx(at_fixed)
+            assert figures[name]["oracle"] == pytest.approx(localization.compute()[name])
+        chosen = results["thresholds"]["val"][str(step + 1)]
+        assert figures["gt_known_loc"]["val"] == pytest.approx(localization.at_threshold(chosen)["gt_known_loc"])
+
+
+def test_files_hold_one_row_per_image_and_step(data, tmp_path):
+    run(data, output=tmp_path)
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    assert predictions[["image", "step"]].value_counts().max() == 1
+    assert len(predictions) == 7 * 2
+    assert set(predictions["class_name"]) <= set(CLASSES)
+    curves = pd.read_csv(tmp_path / "curves.csv", dtype={"step": str})
+    assert set(curves["step"]) == {"1", "2", "mean", "max", "confidence", "any"}
+    assert (curves.groupby("step").size() == 1000).all()
+
+
+def test_predicted_boxes_are_those_a_localizer_finds(data, tmp_path):
+    results = run(data, output=tmp_path, val=False, threshold=0.3)
+    assert results["thresholds"]["val"] is None
+    assert results["metrics"]["gt_known_loc"]["val"] is None
+    network = wsol.open_trained("resnet_mini_tdam", checkpoint=data[1])
+    found = wsol.Localizer(network, threshold=0.3)([data[0] / "test" / f"{i}.png" for i in range(7)])
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    for localization in found:
+        rows = predictions[predictions["image"].str.endswith(localization.path.name)].sort_values("step")
+        for step, (_, row) in zip(localization.steps, rows.iterrows(), strict=True):
+            assert row[[f"predicted_{c}" for c in ("x0", "y0", "x1", "y1")]].tolist() == step.box.tolist()
+            assert row["class_name"] == step.label
+            assert row["confidence"] == pytest.approx(step.score, abs=1e-4)
+
+
+def test_saved_score_maps_score_the_same_without_the_network(data, tmp_path):
+    with_network = run(data, output=tmp_path / "a", save_score_maps=tmp_path / "maps", val=False)
+    from_maps = run(data, output=tmp_path / "b", score_maps=tmp_path / "maps", model=None, checkpoint=None)
+    for step in ("1", "2"):
+        ours, theirs = from_maps["steps"][step], with_network["steps"][step]
+        assert ours["gt_known_loc"] == theirs["gt_known_loc"]
+        assert ours["max_box_acc_v2"] == theirs["max_box_acc_v2"]
+        assert ours["top1_cls"] is None
+        assert ours["top1_loc"] == {"fixed": None, "val": None, "oracle": None}
+
+
+def test_thresholds_of_an_earlier_result_are_used(data, tmp_path):
+    first = run(data, output=tmp_path)
+    again = run(data, val_results=tmp_path / "results.json")
+    assert again["thresholds"]["val"] == first["thresholds"]["val"]
+    assert "read from" in again["thresholds"]["chosen_on"]
+
+
+def test_a_limit_keeps_all_classes_in(data):
+    results = run(data, limit=3)
+    assert results["images"] == 3
+    assert results["data"]["limit"] == 3
+
+
+def test_an_unreadable_image_stops_or_counts_as_a_miss(data, tmp_path):
+    dataset = write_dataset(tmp_path / "broken")
+    victim = dataset / "test" / "3.png"
+    victim.write_bytes(victim.read_bytes()[:200])
+    with pytest.raises(ImageError, match=r"3\.png"):
+        run((dataset, data[1]), val=False)
+    results = run((dataset, data[1]), val=False, on_error="count", workers=1)
+    assert results["images"] == 7
+    assert len(results["faults"]["unreadable"]) == 1
+    assert results["metrics"]["max_box_acc_by_iou"]["0.3"] <= 6 / 7 * 100 + 1e-9
+
+
+def test_untrained_and_foreign_weights_are_refused(data, tmp_path):
+    untrained = write_checkpoint(tmp_path / "untrained.safetensors", trained=False)
+    with pytest.raises(CheckpointError, match="untrained"):
+        run(data, checkpoint=untrained)
+    with pytest.raises(CheckpointError, match="--model resnet_mini_tdam"):
+        run(data, model="resnet_mini")
+    with pytest.raises(UserError, match="wsol-train --model resnet18_tdam"):
+        run(data, model="resnet18_tdam", checkpoint=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "--model NAME"),
+        ({"model": "x", "resume": True}, "--output"),
+        ({"model": "x", "limit": 0}, "--limit"),
+        ({"model": "x", "threshold": 1.0}, "--threshold"),
+        ({"model": "x", "method": "grad-cam", "compile": True}, "--method cam"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        EvaluationOptions(dataset="minibirds", **options)
+
+
+def test_results_of_another_schema_are_refused(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        read_results(tmp_path)
+    (tmp_path / "results.json").write_text('{"schema": "other"}')
+    with pytest.raises(UserError, match="schema"):
+        read_results(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(UserError, match="readable"):
+        read_results(tmp_path / "results.json")
+
+
+def test_two_runs_give_the_same_records(data, tmp_path):
+    first, second = run(data, output=tmp_path / "a"), run(data, output=tmp_path / "b", batch_size=7)
+    assert first["steps"] == second["steps"]
+    a, b = (pd.read_csv(tmp_path / name / "predictions.csv") for name in "ab")
+    np.testing.assert_array_equal(a["x0"], b["x0"])

@@ -1,0 +1,1 @@
+"""The commands `wsol-show`, `wsol-data`, `wsol-train` and `wsol-demo`."""

@@ -1,0 +1,206 @@
+"""`wsol-show`: what a network sees in image files, one row per computation step."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+from tdam.errors import UsageError, UserError
+from wsol import animation, draw
+from wsol.data.errors import ImageError
+from wsol.localizer import Localization, Localizer
+from wsol.photographs import find_images, open_image
+
+DEFAULT_FOLDER = Path("wsol-show")
+MOST_IN_ONE_FIGURE = 40
+SUFFIXES = (*draw.SUFFIXES, *animation.SUFFIXES)
+
+
+@dataclass
+class ShowOptions:
+    """Show which class a network sees in images, and where, at every computation step.
+
+    Args:
+        images: Image files, folders or globs.
+        model: Registered name of the network, such as resnet_mini_tdam.
+        checkpoint: Weights of the network; without it the trained weights that come with wsol.
+        output: A file .png .svg .pdf: all images in one figure. A file .gif .webp .mp4: an animation of one image.
+            A folder: one file per image. Default: the folder wsol-show, or nothing with --json.
+        format: Kind of the files in a folder; gif, webp and mp4 are animations from step to step.
+        method: Map method: cam, or with torchcam grad-cam, layer-cam and others.
+        threshold: Share of a map's maximum above which a pixel belongs to the object, in [0, 1).
+        figure: steps: box and map of every step. difference: what the last step gained and lost.
+        json: Print classes, scores and boxes as JSON on standard output.
+        device: Torch device.
+    """
+
+    images: tyro.conf.Positional[tuple[str, ...]]
+    model: str
+    checkpoint: Path | None = None
+    output: Path | None = None
+    format: Literal["png", "svg", "pdf", "gif", "webp", "mp4"] = "png"
+    method: str = "cam"
+    threshold: float = 0.2
+    figure: Literal["steps", "difference"] = "steps"
+    json: bool = False
+    device: str = "cpu"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `wsol-show`.
+
+    Args:
+        arguments: Command line without the program's name; None reads `sys.argv`.
+
+    Returns:
+        Exit code: 0 if every image was shown, 1 on failure of any, 2 on wrong usage.
+    """
+    options = tyro.cli(ShowOptions, args=arguments, prog="wsol-show", config=(tyro.conf.FlagCreatePairsOff,))
+    try:
+        return show(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def show(options: ShowOptions) -> int:
+    """Localize, draw and print what `options` ask for.
+
+    Args:
+        options: Checked here.
+
+    Returns:
+        0, or 1 if some image could not be read; those are named on stderr and the others still shown.
+
+    Raises:
+        UserError: If nothing can be shown.
+    """
+    if not options.images:
+        raise UsageError("no image given: name files, folders or globs")
+    if not 0 <= options.threshold < 1:
+        raise UsageError(f"--threshold {options.threshold:g} is not in [0, 1)")
+    output = options.output or (None if options.json else DEFAULT_FOLDER)
+    if output and output.suffix and output.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--output {output}: cannot write {output.suffix}; use {', '.join(SUFFIXES)} or a folder")
+    paths = find_images(options.images)
+    if output and output.suffix.lower() in animation.SUFFIXES and len(paths) > 1:
+        raise UsageError(
+            f"--output {output}: an animation shows one image, not {len(paths)}; name a folder and --format"
+        )
+    localizer = Localizer(
+        options.model,
+        checkpoint=options.checkpoint,
+        threshold=options.threshold,
+        method=options.method,
+        device=options.device,
+    )
+    print(f"{options.model}: {localizer.network.source}", file=sys.stderr)
+
+    unreadable: list[ImageError] = []
+    found = _localize(localizer, _with_progress(paths), unreadable)
+    records = []
+    if output is None:
+        records = [as_record(result) for result in found]
+    elif output.suffix:
+        shown = list(found)
+        records = [as_record(result) for result in shown]
+        if shown:
+            _report(_write_all(shown, options.figure, output))
+    else:
+        names: set[str] = set()
+        for result in found:
+            records.append(as_record(result))
+            name = _free_name(result, options.format, names)
+            _report(_write(result, options.figure, output / name))
+    if options.json:
+        print(json.dumps({"model": options.model, "weights": localizer.network.source, "images": records}, indent=2))
+    for error in unreadable:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def as_record(result: Localization) -> dict[str, Any]:
+    """A localization as plain data, without its maps.
+
+    Args:
+        result: What a `Localizer` said of one image.
+
+    Returns:
+        `path`, `width`, `height` and per step `step`, `class_id`, `label`, `score` and `box` (x0 y0 x1 y1 in
+        pixels of the image).
+    """
+    width, height = result.image_size
+    steps = [
+        {
+            "step": step.step,
+            "class_id": step.class_id,
+            "label": step.label,
+            "score": round(step.score, 6),
+            "box": [int(value) for value in step.box],
+        }
+        for step in result.steps
+    ]
+    return {"path": str(result.path), "width": width, "height": height, "steps": steps}
+
+
+def _localize(localizer: Localizer, paths: Iterable[Path], unreadable: list[ImageError]) -> Iterator[Localization]:
+    """Localize files batch by batch; those that cannot be read are collected, nothing else is lost."""
+    remaining = iter(paths)
+    while batch := list(islice(remaining, localizer.batch_size)):
+        pictures = {}
+        for path in batch:
+            try:
+                pictures[path] = open_image(path)
+            except ImageError as error:
+                unreadable.append(error)
+        for path, result in zip(pictures, localizer(list(pictures.values())), strict=True):
+            yield replace(result, path=path)
+
+
+def _with_progress(paths: list[Path]) -> Iterable[Path]:
+    console = Console(stderr=True)
+    quiet = len(paths) < 2 or not console.is_terminal
+    return track(paths, "localizing", console=console, disable=quiet, transient=True)
+
+
+def _write(result: Localization, kind: str, path: Path) -> Path:
+    """Write the figure or animation of one image."""
+    if path.suffix.lower() in animation.SUFFIXES:
+        return animation.save(result, path)
+    figure = draw.difference_figure(result) if kind == "difference" else draw.step_figure(result)
+    return draw.save(figure, path)
+
+
+def _write_all(shown: list[Localization], kind: str, path: Path) -> Path:
+    """Write one figure of all images."""
+    if len(shown) == 1:
+        return _write(shown[0], kind, path)
+    if len(shown) > MOST_IN_ONE_FIGURE:
+        raise UsageError(
+            f"{len(shown)} images do not fit one figure (at most {MOST_IN_ONE_FIGURE}): let --output name a folder"
+        )
+    return draw.save(draw.grid_figure(shown, difference=kind == "difference"), path)
+
+
+def _free_name(result: Localization, suffix: str, taken: set[str]) -> str:
+    """A file name for the figure of an image; images of one name in several folders get numbers."""
+    stem = result.path.stem if result.path else "image"
+    name, number = f"{stem}.{suffix}", 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}.{suffix}"
+    taken.add(name)
+    return name
+
+
+def _report(path: Path) -> None:
+    print(path, file=sys.stderr)

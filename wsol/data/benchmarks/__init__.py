@@ -1,0 +1,1 @@
+"""The published benchmarks, each read in the layout it is published in."""

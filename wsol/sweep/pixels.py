@@ -1,0 +1,116 @@
+"""Compiled work on the pixels of one map: its 8-bit form, their order, their earlier neighbours.
+
+Maps have a margin of one pixel all around, so that no neighbour is ever missing.
+"""
+
+# numba infers the types of compiled functions, so they go without annotations.
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+INVALID = -1
+BANDS = 8
+
+
+def compiled(function: Any) -> Any:
+    """Compile as a part of `wsol.sweep.kernel.sweep_images`, the only function that is kept on disk."""
+    return njit(nogil=True)(function)
+
+
+@compiled
+def quantize(score_map, values):
+    """Write the 8-bit map inside the margin; return its maximum, or `INVALID` for NaN or outside [0, 1]."""
+    height, width = score_map.shape
+    maximum = 0
+    valid = True
+    for y in range(height):
+        for x in range(width):
+            score = score_map[y, x]
+            valid &= (score >= 0.0) & (score <= 1.0)
+            value = np.uint8(score * 255)
+            values[y + 1, x + 1] = value
+            maximum = max(maximum, value)
+    return maximum if valid else INVALID
+
+
+@compiled
+def sort_pixels(values, order, start):
+    """Counting sort: descending value, raster order within a value.
+
+    ``order`` receives ``y << 16 | x``; the pixels of value v are ``order[start[v] : start[v - 1]]``. The map is
+    read in bands of rows side by side: neighbours tend to have one value, and each would wait for the
+    counter that the last one has just changed.
+    """
+    height, width = values.shape[0] - 2, values.shape[1] - 2
+    rows = height // BANDS
+    position = np.zeros((BANDS, 256), np.uint32)
+    for y in range(1, rows + 1):
+        for x in range(1, width + 1):
+            for band in range(BANDS):
+                position[band, values[band * rows + y, x]] += 1
+    for y in range(BANDS * rows + 1, height + 1):
+        for x in range(1, width + 1):
+            position[BANDS - 1, values[y, x]] += 1
+    total = 0
+    for value in range(255, -1, -1):
+        start[value] = total
+        for band in range(BANDS):
+            count = position[band, value]
+            position[band, value] = total
+            total += count
+    for row in range(rows):
+        for x in range(width):
+            for band in range(BANDS):
+                y = band * rows + row
+                value = values[y + 1, x + 1]
+                order[position[band, value]] = y << 16 | x
+                position[band, value] += 1
+    for y in range(BANDS * rows, height):
+        for x in range(width):
+            value = values[y + 1, x + 1]
+            order[position[BANDS - 1, value]] = y << 16 | x
+            position[BANDS - 1, value] += 1
+
+
+@compiled
+def mark_earlier(values, earlier):
+    """Per pixel the byte of the neighbours that come before it in `sort_pixels`' order."""
+    height, width = values.shape[0] - 2, values.shape[1] - 2
+    for y in range(1, height + 1):
+        for x in range(1, width + 1):
+            value = values[y, x]
+            earlier[y, x] = (
+                np.uint8(values[y - 1, x - 1] >= value)
+                | np.uint8(values[y - 1, x] >= value) << 1
+                | np.uint8(values[y - 1, x + 1] >= value) << 2
+                | np.uint8(values[y, x + 1] > value) << 3
+                | np.uint8(values[y + 1, x + 1] > value) << 4
+                | np.uint8(values[y + 1, x] > value) << 5
+                | np.uint8(values[y + 1, x - 1] > value) << 6
+                | np.uint8(values[y, x - 1] >= value) << 7
+            )
+    # The margin comes after every pixel, also after those of its own value 0.
+    for x in range(1, width + 1):
+        earlier[1, x] &= 0b11111000
+        earlier[height, x] &= 0b10001111
+    for y in range(1, height + 1):
+        earlier[y, 1] &= 0b00111110
+        earlier[y, width] &= 0b11100011
+
+
+@compiled
+def raise_pixels(values, labels, levels):
+    """Raise every pixel below 255 to the level of its label; True if any was raised."""
+    flat = values.ravel()
+    raised = False
+    for pixel in range(flat.size):
+        level = levels[labels[pixel]]
+        if flat[pixel] < level:
+            raised = True
+            flat[pixel] = level if flat[pixel] < 255 else 255
+    return raised

@@ -1,0 +1,123 @@
+"""What `wsol-train` measures after an epoch: the metrics of `wsol.metrics` on the validation split."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import timm
+from accelerate import PartialState
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torchmetrics.classification import MulticlassAccuracy
+
+from wsol.boxes import to_map_pixels
+from wsol.data import load_dataset
+from wsol.data.dataset import LocalizationDataset
+from wsol.data.transforms import evaluation_transform
+from wsol.methods import Method
+from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
+from wsol.scoremap import score_maps
+from wsol.sweep import best_iou_per_cut
+
+
+class BoxFigures(nn.Module):
+    """Classification and localization by boxes, protocol wsolevaluation, at the split's own best thresholds."""
+
+    NAMES = ("top1_cls", "top5_cls", "gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2")
+
+    def __init__(self, dataset: LocalizationDataset) -> None:
+        super().__init__()
+        self.truth = dataset.ground_truth
+        self.accuracy, self.box_acc, self.box_acc_v2 = LocalizationAccuracy(), MaxBoxAcc(), MaxBoxAccV2()
+
+    def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+        height, width = maps.shape[-2:]
+        boxes = [
+            to_map_pixels(self.truth.boxes[index], self.truth.sizes[index], (width, height)).astype(np.int64)
+            for index in indices
+        ]
+        sweep = best_iou_per_cut(maps, boxes)
+        self.accuracy.update_from_sweep(sweep, logits, labels)
+        self.box_acc.update_from_sweep(sweep)
+        self.box_acc_v2.update_from_sweep(sweep)
+
+    def compute(self) -> dict[str, float]:
+        """Percentages by name."""
+        figures = self.accuracy.compute()
+        figures["max_box_acc"] = self.box_acc.compute()["max_box_acc"][0.5]
+        figures["max_box_acc_v2"] = self.box_acc_v2.compute()["mean"]
+        return {name: figures[name] for name in self.NAMES}
+
+
+class PixelFigures(nn.Module):
+    """Classification, and PxAP for splits that know masks and no boxes (OpenImages)."""
+
+    NAMES = ("top1_cls", "top5_cls", "pxap")
+
+    def __init__(self, dataset: LocalizationDataset) -> None:
+        super().__init__()
+        self.dataset = dataset
+        classes = dataset.ground_truth.num_classes
+        self.top1, self.top5 = (MulticlassAccuracy(classes, top_k=k, average="micro") for k in (1, min(5, classes)))
+        self.precision = PixelAveragePrecision()
+
+    def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+        height, width = maps.shape[-2:]
+        for position, index in enumerate(indices):
+            mask = self.dataset.mask(index, (height, width))
+            if mask is not None:
+                self.precision.update(maps[position : position + 1], mask[np.newaxis])
+        self.top1.update(logits, labels)
+        self.top5.update(logits, labels)
+
+    def compute(self) -> dict[str, float]:
+        """Percentages by name."""
+        return {
+            "top1_cls": 100.0 * self.top1.compute().item(),
+            "top5_cls": 100.0 * self.top5.compute().item(),
+            "pxap": float(self.precision.compute()),
+        }
+
+
+class Validation:
+    """Figures of a method's last step on the validation split; every process judges its share.
+
+    Args:
+        dataset: Name of the dataset.
+        root: Its folder, as for `wsol.data.load_dataset`.
+        batch_size: Images per forward pass.
+        workers: Processes that decode images; 0 decodes in this one.
+
+    Raises:
+        DatasetError: If there is no validation split.
+    """
+
+    def __init__(self, dataset: str, root: str | None = None, batch_size: int = 64, workers: int = 0) -> None:
+        self.dataset = load_dataset(dataset, split="val", root=root)
+        self.kind = BoxFigures if any(map(len, self.dataset.ground_truth.boxes)) else PixelFigures
+        self.batch_size = batch_size
+        self.workers = min(workers, os.cpu_count() or 1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what is measured."""
+        return self.kind.NAMES
+
+    def __call__(self, method: Method) -> dict[str, float]:
+        """Judge `method`, which is in eval mode; returns percentages."""
+        device = next(method.parameters()).device
+        preprocessing = timm.data.resolve_model_data_config(method.network)
+        size = preprocessing["input_size"][1:]
+        self.dataset.transform = evaluation_transform(size, preprocessing["mean"], preprocessing["std"])
+        state = PartialState()
+        share = Subset(self.dataset, range(state.process_index, len(self.dataset), state.num_processes))
+        figures = self.kind(self.dataset).to(device)
+        for images, labels, indices in DataLoader(share, batch_size=self.batch_size, num_workers=self.workers):
+            labels = labels.to(device)
+            cams = method.class_activation_maps(images.to(device), labels)
+            figures.update(indices.tolist(), score_maps(cams.maps[-1], size), cams.logits[-1], labels)
+        return figures.compute()
