@@ -1,7 +1,7 @@
 """What faster inference changes in the metrics of the bundled networks; the tables of docs/inference.md.
 
-python scripts/compare_inference.py
-python scripts/compare_inference.py --limit 100 --models resnet_mini_tdam
+python scripts/experiments/compare_inference.py
+python scripts/experiments/compare_inference.py --limit 100 --models resnet_mini_tdam
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 import tyro
-from compare_attention import COLUMNS, figures_of
+from comparison import FIGURES, figures_of
 
 from eval.evaluation import evaluate
 from eval.judging.process import Process
@@ -69,11 +69,11 @@ def table(runs: dict[str, tuple[dict[str, float], pd.DataFrame]]) -> str:
     """Figures of the first run and differences from them, in points, as Markdown."""
     (first, first_rows), *_ = runs.values()
     lines = [
-        "| setting | " + " | ".join(COLUMNS) + " | other box | other class |",
-        "| --- |" + " ---: |" * (len(COLUMNS) + 2),
+        "| setting | " + " | ".join(FIGURES) + " | other box | other class |",
+        "| --- |" + " ---: |" * (len(FIGURES) + 2),
     ]
     for position, (name, (figures, rows)) in enumerate(runs.items()):
-        cells = [f"{figures[key] - (first[key] if position else 0):{'+' if position else ''}.2f}" for key in COLUMNS]
+        cells = [f"{figures[key] - (first[key] if position else 0):{'+' if position else ''}.2f}" for key in FIGURES]
         boxes = (rows[["x0", "y0", "x1", "y1"]] != first_rows[["x0", "y0", "x1", "y1"]]).any(axis=1)
         classes = rows["class_name"] != first_rows["class_name"]
         lines.append(
