@@ -7,12 +7,14 @@ found = localizer(["bird.jpg"])
 
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import ClassActivationMaps, class_activation_maps
-from wsol.localizer import Localization, Localizer, StepLocalization
+from wsol.localization import ClassScore, Localization, StepLocalization
+from wsol.localizer import Localizer
 from wsol.scoremap import normalize_score_map, score_maps
 from wsol.weights import TrainedNetwork, open_trained
 
 __all__ = [
     "ClassActivationMaps",
+    "ClassScore",
     "Localization",
     "Localizer",
     "StepLocalization",

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tdam.errors import UserError
+from wsol.draw.drawable import Drawable, DrawableStep
 from wsol.draw.figures import short_label
 from wsol.draw.raster import step_picture
-from wsol.localizer import Localization, StepLocalization
 
 SUFFIXES: Final = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND: Final = 20
@@ -26,7 +26,7 @@ LEAST_SIDE: Final = 320
 LONGEST_SIDE: Final = 480
 
 
-def frames(localization: Localization) -> Iterator[Image.Image]:
+def frames(localization: Drawable) -> Iterator[Image.Image]:
     """Frames of an animation that rests at every step and glides between them, round and round.
 
     Args:
@@ -50,7 +50,7 @@ def frames(localization: Localization) -> Iterator[Image.Image]:
             yield _frame(picture, localization, step, following, share * share * (3 - 2 * share))
 
 
-def save(localization: Localization, path: str | Path) -> Path:
+def save(localization: Drawable, path: str | Path) -> Path:
     """Write an animation; the file's suffix chooses GIF, WebP or MP4.
 
     Args:
@@ -78,7 +78,7 @@ def save(localization: Localization, path: str | Path) -> Path:
     return path
 
 
-def _save_pillow(localization: Localization, path: Path) -> None:
+def _save_pillow(localization: Drawable, path: Path) -> None:
     """GIF or WebP. Equal frames in a row become one longer frame."""
     shown: list[Image.Image] = []
     durations: list[int] = []
@@ -92,7 +92,7 @@ def _save_pillow(localization: Localization, path: Path) -> None:
     shown[0].save(path, save_all=True, append_images=shown[1:], duration=durations, loop=0, **options)
 
 
-def _save_mp4(localization: Localization, path: Path) -> None:
+def _save_mp4(localization: Drawable, path: Path) -> None:
     writer = None
     try:
         for frame in frames(localization):
@@ -115,7 +115,7 @@ def _display_size(image: Image.Image) -> Image.Image:
 
 
 def _frame(
-    picture: Image.Image, localization: Localization, before: StepLocalization, after: StepLocalization, share: float
+    picture: Image.Image, localization: Drawable, before: DrawableStep, after: DrawableStep, share: float
 ) -> Image.Image:
     """One frame, `share` of the way from one step to the next."""
     scores = (1 - share) * before.score_map + share * after.score_map

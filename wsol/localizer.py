@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -21,58 +20,17 @@ from PIL import Image
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import class_activation_maps
 from wsol.data.transforms import evaluation_transform
+from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.photographs import open_image
 from wsol.scoremap import score_maps
 from wsol.weights import TrainedNetwork, open_trained
 
+TOP_CLASSES = 5
+
 ImageSource = str | os.PathLike[str] | Image.Image
 
 
-@dataclass(frozen=True)
-class StepLocalization:
-    """What one computation step says.
-
-    Attributes:
-        step: Number of the step, from 1.
-        class_id: The step's own top class.
-        label: Readable name of that class.
-        score: Softmax probability of that class.
-        box: ``(4,)`` int64 ``x0 y0 x1 y1`` in pixels of the original image.
-        score_map: Float32 ``(H, W)`` in [0, 1] at the network's input size; it covers the whole image.
-    """
-
-    step: int
-    class_id: int
-    label: str
-    score: float
-    box: npt.NDArray[np.int64]
-    score_map: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Localization:
-    """What a network says of one image, step by step.
-
-    Attributes:
-        path: File of the image, None for an image given as an object.
-        image: The image in RGB, in its original frame.
-        steps: One result per computation step; the last one is the network's answer.
-    """
-
-    path: Path | None
-    image: Image.Image
-    steps: tuple[StepLocalization, ...]
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Width and height of the original image in pixels."""
-        return self.image.size
-
-    def _repr_png_(self) -> bytes:
-        """The steps as a picture, which notebooks show."""
-        from wsol.draw import png_bytes, step_figure
-
-        return png_bytes(step_figure(self))
+__all__ = ["ClassScore", "ImageSource", "Localization", "Localizer", "StepLocalization"]
 
 
 class Localizer:
@@ -134,32 +92,40 @@ class Localizer:
         inputs = torch.stack([self._transform(picture) for picture in pictures]).to(self.device)
         cams = class_activation_maps(self.network.model, inputs, method=self.method)
         maps = score_maps(cams.maps, size=self.network.input_size)
-        probabilities = cams.logits.float().softmax(dim=-1).max(dim=-1).values.cpu().numpy()
-        class_ids = cams.class_ids.cpu().numpy()
+        probabilities = cams.logits.float().softmax(dim=-1).cpu()
+        class_ids = cams.class_ids.tolist()
         for index, (source, picture) in enumerate(zip(sources, pictures, strict=True)):
             steps = tuple(
-                self._step(step, class_ids[step, index], probabilities[step, index], maps[step, index], picture.size)
+                self._step(step, class_ids[step][index], probabilities[step, index], maps[step, index], picture.size)
                 for step in range(len(maps))
             )
             path = None if isinstance(source, Image.Image) else Path(source)
-            yield Localization(path, picture, steps)
+            yield Localization(path, picture, steps, self.network.name, self.threshold)
 
     def _step(
         self,
         step: int,
         class_id: int,
-        score: float,
+        probabilities: torch.Tensor,
         score_map: npt.NDArray[np.float32],
         image_size: tuple[int, int],
     ) -> StepLocalization:
         (box,) = boxes_from_score_map(score_map, self.threshold)
         height, width = score_map.shape
-        names = self.network.class_names
+        top = probabilities.topk(min(TOP_CLASSES, len(probabilities)))
         return StepLocalization(
             step=step + 1,
-            class_id=int(class_id),
-            label=names[class_id] if names else f"class {class_id}",
-            score=float(score),
+            class_id=class_id,
+            label=self._label(class_id),
+            score=float(probabilities[class_id]),
             box=scale_boxes(box, (width, height), image_size),
             score_map=score_map,
+            top=tuple(
+                ClassScore(number, self._label(number), score)
+                for number, score in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+            ),
         )
+
+    def _label(self, class_id: int) -> str:
+        names = self.network.class_names
+        return names[class_id] if names else f"class {class_id}"

@@ -19,7 +19,7 @@ from wsol import draw
 from wsol.data import ImageError, LocalizationDataset
 from wsol.draw.overlay import fit_map
 from wsol.draw.style import SCORE_COLOURS
-from wsol.localizer import Localization, StepLocalization
+from wsol.localization import Localization, StepLocalization
 
 FOLDER: Final = "gallery"
 INDEX: Final = "gallery.json"

@@ -13,7 +13,7 @@ from PIL import Image
 from tdam.errors import UserError
 from wsol import animation
 from wsol.draw.panels import PREDICTED
-from wsol.localizer import Localization, StepLocalization
+from wsol.localization import Localization, StepLocalization
 
 CAPTION = 26
 

@@ -29,6 +29,7 @@ def test_results_are_those_of_the_stages(localizer, files):
     for one in found:
         image = Image.open(one.path)
         assert one.image_size == image.size
+        assert (one.network, one.threshold) == ("resnet_mini_tdam", 0.4)
         inputs = localizer._transform(image.convert("RGB"))[None]
         cams = wsol.class_activation_maps(localizer.network.model, inputs)
         maps = wsol.score_maps(cams.maps[:, 0], size=(96, 96))
@@ -38,6 +39,10 @@ def test_results_are_those_of_the_stages(localizer, files):
             assert result.label == localizer.network.class_names[result.class_id]
             probability = torch.softmax(cams.logits[step, 0], dim=0).max().item()
             assert result.score == pytest.approx(probability, abs=1e-4)
+            most = torch.softmax(cams.logits[step, 0], dim=0).sort(descending=True)
+            assert [one.class_id for one in result.top] == most.indices[: len(result.top)].tolist()
+            assert [one.score for one in result.top] == pytest.approx(most.values[: len(result.top)].tolist(), abs=1e-4)
+            assert all(one.label == localizer.network.class_names[one.class_id] for one in result.top)
             np.testing.assert_allclose(result.score_map, maps[step], atol=1e-3)
             x0, y0, x1, y1 = result.box
             assert 0 <= x0 <= x1 < image.size[0]

@@ -25,7 +25,8 @@ from wsol.cam_methods import CAM_METHODS
 from wsol.data.minibirds import COUNTS, render_image
 from wsol.draw.figures import readable_name
 from wsol.draw.raster import step_picture
-from wsol.localizer import Localization, Localizer
+from wsol.localization import Localization
+from wsol.localizer import Localizer
 from wsol.photographs import open_image
 from wsol.weights import BUNDLED, TrainedNetwork, open_trained
 

@@ -17,7 +17,8 @@ from rich.progress import track
 from tdam.errors import UsageError, UserError
 from wsol import animation, draw
 from wsol.data.errors import ImageError
-from wsol.localizer import Localization, Localizer
+from wsol.localization import Localization
+from wsol.localizer import Localizer
 from wsol.photographs import find_images, open_image
 
 DEFAULT_FOLDER = Path("wsol-show")

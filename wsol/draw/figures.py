@@ -11,10 +11,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from tdam.errors import UserError
+from wsol.draw.drawable import Drawable, DrawableStep
 from wsol.draw.overlay import difference_overlay, display_image, overlay
 from wsol.draw.panels import Panel, compose
 from wsol.draw.style import PAGE, STYLE
-from wsol.localizer import Localization, StepLocalization
 
 WIDEST_PANEL = 2.4
 
@@ -42,7 +42,7 @@ def short_label(label: str, longest: int = 26) -> str:
     return first if len(first) <= longest else first[: longest - 1] + "…"
 
 
-def step_title(step: StepLocalization, width: float) -> str:
+def step_title(step: DrawableStep, width: float) -> str:
     """Label and probability, short enough for a panel `width` inches wide."""
     score = "" if np.isnan(step.score) else f"  {step.score:.2f}"
     return short_label(step.label, characters(width) - len(score)) + score
@@ -58,7 +58,7 @@ def characters(width: float) -> int:
 
 
 @mpl.rc_context(STYLE)
-def step_figure(localization: Localization, truth: BoxesOfImage | None = None, width: float = 4.6) -> Figure:
+def step_figure(localization: Drawable, truth: BoxesOfImage | None = None, width: float = 4.6) -> Figure:
     """Every step of one image, one row each: the photograph with the box, and the score map over it.
 
     Args:
@@ -82,7 +82,7 @@ def step_figure(localization: Localization, truth: BoxesOfImage | None = None, w
 
 @mpl.rc_context(STYLE)
 def grid_figure(
-    localizations: Sequence[Localization],
+    localizations: Sequence[Drawable],
     truths: Sequence[BoxesOfImage] | None = None,
     titles: Sequence[str] | None = None,
     width: float | None = None,
@@ -128,7 +128,7 @@ def grid_figure(
 
 
 @mpl.rc_context(STYLE)
-def difference_figure(localization: Localization, truth: BoxesOfImage | None = None, width: float = PAGE) -> Figure:
+def difference_figure(localization: Drawable, truth: BoxesOfImage | None = None, width: float = PAGE) -> Figure:
     """What the last step gained and lost against the first: both maps and their difference.
 
     Args:
@@ -153,9 +153,7 @@ def difference_figure(localization: Localization, truth: BoxesOfImage | None = N
     return compose([row], width, headings, colour_bar="change")
 
 
-def _difference_panel(
-    localization: Localization, picture: npt.NDArray[np.float32], truth: BoxesOfImage | None
-) -> Panel:
+def _difference_panel(localization: Drawable, picture: npt.NDArray[np.float32], truth: BoxesOfImage | None) -> Panel:
     first, last = localization.steps[0], localization.steps[-1]
     if first is last:
         raise UserError("a difference needs two steps; this network has one")

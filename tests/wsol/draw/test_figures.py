@@ -20,7 +20,7 @@ from wsol import draw
 from wsol.draw.figures import short_label
 from wsol.draw.overlay import OPACITY, display_image, fit_map
 from wsol.draw.panels import PREDICTED, TRUTH
-from wsol.localizer import Localization, StepLocalization
+from wsol.localization import Localization, StepLocalization
 
 
 def localization(size: tuple[int, int] = (120, 80), steps: int = 2, name: str = "bird.png") -> Localization:

@@ -1,0 +1,79 @@
+"""What a network says of one image: plain results, step by step, without a network or a dataset behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class and how sure a step is of it.
+
+    Attributes:
+        class_id: Number of the class.
+        label: Readable name of the class.
+        score: Softmax probability.
+    """
+
+    class_id: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class StepLocalization:
+    """What one computation step says.
+
+    Attributes:
+        step: Number of the step, from 1.
+        class_id: Class of the map: the step's own top class, unless another was asked for.
+        label: Readable name of that class.
+        score: Softmax probability of that class.
+        box: ``(4,)`` int64 ``x0 y0 x1 y1`` in pixels of the original image.
+        score_map: Float32 ``(H, W)`` in [0, 1] at the network's input size; it covers the whole image.
+        top: The step's most probable classes, the first one first; empty where only one is known.
+    """
+
+    step: int
+    class_id: int
+    label: str
+    score: float
+    box: npt.NDArray[np.int64]
+    score_map: npt.NDArray[np.float32]
+    top: tuple[ClassScore, ...] = ()
+
+
+@dataclass(frozen=True)
+class Localization:
+    """What a network says of one image, step by step.
+
+    Attributes:
+        path: File of the image, None for an image given as an object.
+        image: The image in RGB, in its original frame.
+        steps: One result per computation step; the last one is the network's answer.
+        network: Name of the network, empty where it is not known.
+        threshold: Share of a map's maximum above which a pixel belongs to the object, which gave the boxes; None
+            where it is not known.
+    """
+
+    path: Path | None
+    image: Image.Image
+    steps: tuple[StepLocalization, ...]
+    network: str = ""
+    threshold: float | None = None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the original image in pixels."""
+        return self.image.size
+
+    def _repr_png_(self) -> bytes:
+        """The steps as a picture, which notebooks show."""
+        from wsol.draw import png_bytes, step_figure
+
+        return png_bytes(step_figure(self))
