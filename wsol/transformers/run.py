@@ -1,0 +1,137 @@
+"""One forward pass of a vision transformer, with everything that attention maps need."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tdam.errors import UserError
+from wsol.transformers.layout import TokenLayout
+from wsol.transformers.recorder import AttentionRecord, AttentionRecorder
+
+CLASS_TOKENS = ("cls_token", "class_token", "class_embedding", "cls_embedding")
+
+
+@dataclass(frozen=True)
+class TransformerRun:
+    """What a transformer computed for a batch.
+
+    Attributes:
+        logits: ``(B, C)``.
+        blocks: Names of the blocks, first block first.
+        weights: Attention of every block after the softmax, ``(B, H, N, N)``.
+        layout: Where the patches stand among the N tokens.
+        outputs: Tokens that leave every block, ``(B, N, D)``.
+        calls_after: Names of the modules that ran after the last block.
+    """
+
+    logits: Tensor
+    blocks: tuple[str, ...]
+    weights: tuple[Tensor, ...]
+    layout: TokenLayout
+    outputs: tuple[Tensor, ...]
+    calls_after: tuple[str, ...]
+
+
+def run_transformer(network: nn.Module, images: Tensor, differentiable: bool = False) -> TransformerRun:
+    """Run a vision transformer of timm, torchvision or Hugging Face and record its attention.
+
+    Args:
+        network: In eval mode; fused attention or not.
+        images: Preprocessed images ``(B, 3, H, W)``.
+        differentiable: Keep the graph from attention weights to logits, in a frozen network too.
+
+    Raises:
+        UserError: If the network has not exactly one attention between all tokens in every block: CNNs, windows
+            (Swin), channels (XCiT), reduced keys (PVT), class tokens that join later (CaiT); or if tokens are not
+            prefix tokens and patches in rows.
+    """
+    with torch.set_grad_enabled(differentiable), AttentionRecorder(network, differentiable) as recorder:
+        logits = logits_of(network(images))
+    name = type(network).__name__
+    blocks, weights = _one_attention_per_block(network, recorder.records, len(images), name)
+    layout = _layout(network, recorder.grid, weights[0].shape[-1], name)
+    # Some of Hugging Face's blocks return a tuple.
+    outputs = tuple(out[0] if isinstance(out, tuple) else out for out in map(recorder.outputs.__getitem__, blocks))
+    calls_after = tuple(recorder.calls[recorder.left_at[blocks[-1]] :])
+    return TransformerRun(logits, blocks, weights, layout, outputs, calls_after)
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits of what a classifier returns: the tensor itself, or the field Hugging Face puts it in."""
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor):
+        raise UserError(f"the network returns {type(output).__name__}, not logits (B, C)")
+    return logits
+
+
+def has_class_token(network: nn.Module) -> bool:
+    """Whether a network has a class token, by the names that timm, torchvision and Hugging Face give it."""
+    return any(name.rpartition(".")[2] in CLASS_TOKENS for name, _ in network.named_parameters())
+
+
+def _one_attention_per_block(
+    network: nn.Module, records: list[AttentionRecord], batch: int, name: str
+) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+    """Names and attention of the blocks, if there is one attention between all tokens in each."""
+    if not records:
+        raise UserError(f"{name} computes no attention between tokens; use cam or a method of gradients")
+    towers: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        block = _block_of(network, record.module)
+        # An attention outside any list of blocks pools the tokens at the end.
+        if block is not None:
+            towers[block.rpartition(".")[0]][block].append(record.weights)
+    reason = _why_not_plain(network, towers, batch)
+    if reason:
+        raise UserError(
+            f"{name} {reason}, so there is no attention between all tokens of every block; "
+            "use cam or a method of gradients, such as grad-cam"
+        )
+    (tower,) = towers.values()
+    return tuple(tower), tuple(weights for (weights,) in tower.values())
+
+
+def _why_not_plain(network: nn.Module, towers: dict[str, dict[str, list[Tensor]]], batch: int) -> str | None:
+    """What keeps the recorded attention from being one square matrix per block, or None."""
+    shapes = {found.shape for tower in towers.values() for weights in tower.values() for found in weights}
+    if any(shape[0] != batch for shape in shapes):
+        return "attends within windows"
+    if len(towers) != 1:
+        return f"attends in {len(towers)} stages ({', '.join(towers) or 'none a list of blocks'})"
+    ((container, tower),) = towers.items()
+    if len({shape[2:] for shape in shapes}) != 1 or any(shape[2] != shape[3] for shape in shapes):
+        return "attends to a reduced or changing number of tokens"
+    if len(tower) != len(list(network.get_submodule(container).children())):
+        return "has blocks that do not attend from token to token"
+    if any(len(weights) != 1 for weights in tower.values()):
+        return "attends more than once in a block"
+    return None
+
+
+def _block_of(network: nn.Module, module: str) -> str | None:
+    """The outermost member of a list of modules that a module lies in."""
+    parts = module.split(".")
+    for depth in range(1, len(parts)):
+        if isinstance(network.get_submodule(".".join(parts[:depth])), nn.ModuleList | nn.Sequential):
+            return ".".join(parts[: depth + 1])
+    return None
+
+
+def _layout(network: Any, grid: tuple[int, int] | None, tokens: int, name: str) -> TokenLayout:
+    """Prefix tokens and grid, of which the prefix is what the patches leave."""
+    if grid is None:
+        raise UserError(f"{name} makes its patches by no convolution, so their rows and columns are unknown")
+    prefix = tokens - grid[0] * grid[1]
+    known = getattr(network, "num_prefix_tokens", prefix)
+    if prefix < 0 or prefix != known:
+        raise UserError(
+            f"{name} has {tokens} tokens but {grid[0]} x {grid[1]} patches"
+            + (f" and {known} prefix tokens" if known != prefix else "")
+            + ": attention is not between patches, as with channels (XCiT)"
+        )
+    return TokenLayout(prefix, grid, prefix > 0 and has_class_token(network))
