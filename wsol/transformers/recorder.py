@@ -121,9 +121,12 @@ class AttentionRecorder(TorchFunctionMode):
 
     def _multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The self-attention of `torch.nn.MultiheadAttention`; what is not plain self-attention passes unseen."""
-        query, key, value, _, heads, in_weight, in_bias, bias_k, bias_v, zero, dropout, out_weight, out_bias = args[:13]
-        plain = query is key and key is value and query.ndim == 3 and in_weight is not None and bias_k is None
-        if not plain or zero or kwargs.get("key_padding_mask") is not None or len(args) > 13:
+        query, key, value, _, heads, in_weight, in_bias, *extras, dropout, out_weight, out_bias = args[:13]
+        plain = query is key and key is value and query.ndim == 3 and in_weight is not None
+        # bias_k, bias_v and add_zero_attn lengthen the keys.
+        if not plain or any(extra is not None and extra is not False for extra in extras):
+            return func(*args, **kwargs)
+        if kwargs.get("key_padding_mask") is not None or len(args) > 13:
             return func(*args, **kwargs)
         length, batch, width = query.shape
         projected = F.linear(query, in_weight, in_bias)
