@@ -131,8 +131,9 @@ class AttentionRecorder(TorchFunctionMode):
         length, batch, width = query.shape
         projected = F.linear(query, in_weight, in_bias)
         # (L, B, 3 * E) -> three times (B, H, L, E / H)
-        parts = projected.view(length, batch, 3, heads, width // heads).permute(2, 1, 3, 0, 4)
-        attended = self._attend(*parts, kwargs.get("attn_mask"), dropout if kwargs.get("training", True) else 0.0)
+        query, key, value = projected.view(length, batch, 3, heads, width // heads).permute(2, 1, 3, 0, 4)
+        dropout = dropout if kwargs.get("training", True) else 0.0
+        attended = self._attend(query, key, value, kwargs.get("attn_mask"), dropout)
         output = F.linear(attended.permute(2, 0, 1, 3).reshape(length, batch, width), out_weight, out_bias)
         if not kwargs.get("need_weights", True):
             return output, None
