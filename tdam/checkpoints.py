@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from tdam.errors import CheckpointError
 from tdam.families.known import family_of
 from tdam.feedback import FeedbackBlock
+from tdam.files import write_bytes
 from tdam.gate import GATE, GatedStage
 from tdam.renaming import is_torchvision, rename_by_position
 
@@ -167,21 +167,12 @@ def save_checkpoint(model: nn.Module, path: str | os.PathLike[str], config: Mapp
         path: The file; its folder is made.
         config: JSON-able; `load_model` needs "model", "num_classes" and "model_args", and "trained" says
             whether the weights have seen training at all.
+
+    Raises:
+        WriteError: If the file cannot be written; an older file is as it was.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    content = safetensors.torch.save(tensors, metadata={CONFIG_KEY: json.dumps(dict(config))})
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_bytes(Path(path), safetensors.torch.save(tensors, metadata={CONFIG_KEY: json.dumps(dict(config))}))
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import os
 from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
 
 from tdam.download import fetch
 from tdam.errors import CheckpointError, check_name
+from tdam.files import cache_root, file_sha256, make_folder, write_text
 
 URL = "https://drive.usercontent.google.com/download?id={id}&export=download&confirm=t"
 PAGE = "https://drive.google.com/file/d/{id}"
@@ -51,10 +50,10 @@ def fetch_release(name: str, folder: Path | None = None) -> Path:
         CheckpointError: If the file cannot be fetched or has changed since it was first used.
     """
     release = RELEASES[check_name("released weights", name, RELEASES)]
-    folder = folder or Path(os.environ.get("WSOL_CACHE", Path.home() / ".cache" / "wsol")) / "weights"
+    folder = folder or cache_root() / "weights"
     path, record = folder / release.file, folder / f"{release.file}.sha256"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         part = path.with_name(path.name + ".part")
         try:
             fetch(URL.format(id=release.drive_id), part, release.file, _refuse_pages)
@@ -63,18 +62,12 @@ def fetch_release(name: str, folder: Path | None = None) -> Path:
             reason = getattr(error, "reason", error)
             raise CheckpointError(f"cannot download {page} ({reason}); download it and put it at {path}") from None
         part.replace(path)
-    checksum = sha256(path)
+    checksum = file_sha256(path)
     if not record.exists():
-        record.write_text(f"{checksum}  {path.name}\n")
+        write_text(record, f"{checksum}  {path.name}\n")
     elif record.read_text().split()[0] != checksum:
         raise CheckpointError(f"{path} is not the file that was first used here (SHA-256 in {record}); remove it")
     return path
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refuse_pages(headers: Message, coming: int | None) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tdam.errors import UserError
+from tdam.files import replacing
 from wsol.draw.drawable import Drawable, DrawableStep
 from wsol.draw.figures import short_label
 from wsol.draw.raster import step_picture
@@ -67,14 +68,11 @@ def save(localization: Drawable, path: str | Path) -> Path:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: cannot animate as {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
         if suffix == ".mp4":
-            _save_mp4(localization, path)
+            _save_mp4(localization, temporary)
         else:
-            _save_pillow(localization, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the animation ({error.strerror or error})") from error
+            _save_pillow(localization, temporary)
     return path
 
 
@@ -99,7 +97,7 @@ def _save_mp4(localization: Drawable, path: Path) -> None:
             if writer is None:
                 writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FRAMES_PER_SECOND, frame.size)
                 if not writer.isOpened():
-                    raise UserError(f"{path}: OpenCV here cannot write MP4; use .webp or .gif")
+                    raise UserError("OpenCV here cannot write MP4: use .webp or .gif")
             writer.write(cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2BGR))
     finally:
         if writer is not None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from eval.maps.source import MapBatch, OnError
 from tdam.errors import UserError
+from tdam.files import replacing
 from wsol.data import GroundTruth
 
 
@@ -165,6 +166,6 @@ class MapWriter:
             if index in batch.unreadable:
                 continue
             path = score_map_file(self.folder, self.ground_truth.image_ids[index])
-            path.parent.mkdir(parents=True, exist_ok=True)
             maps = batch.score_maps[:, position]
-            np.save(path, maps[0] if len(maps) == 1 else maps)
+            with replacing(path, sync=False) as temporary:
+                np.save(temporary, maps[0] if len(maps) == 1 else maps)

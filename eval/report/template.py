@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import jinja2
 
-from tdam.errors import UserError
+from tdam.files import write_text
 from wsol.draw import readable_name
 
 DARK: Final = (
@@ -83,14 +82,8 @@ def write_page(path: Path, html: str) -> Path:
     Raises:
         UserError: If it cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Names of files need not be valid Unicode; a replacement character is better than no report.
-        temporary.write_text(html, encoding="utf-8", errors="replace")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the report ({error.strerror or error})") from error
+    # Names of files need not be valid Unicode; a replacement character is better than no report.
+    write_text(path, html, errors="replace")
     return path
 
 

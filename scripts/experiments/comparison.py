@@ -23,9 +23,9 @@ from scipy.stats import t, ttest_ind
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
+from tdam.files import write_text
 from tdam.macs import count_macs
 from wsol.training import Trainer, TrainingConfig
-from wsol.training.state import write_atomically
 
 TDAM = "resnet_mini_tdam"
 # The published module with reduction 16, whose growth of parameters is that of SE.
@@ -126,7 +126,7 @@ class Comparison:
             everything = pd.concat([*earlier, pd.DataFrame(rows)], ignore_index=True)
             places = everything.configuration.map(order.index) * 1000 + everything.seed
             everything = everything.loc[places.sort_values(kind="stable").index]
-            write_atomically(self.csv, lambda path: everything.to_csv(path, index=False))
+            write_text(self.csv, everything.to_csv(index=False))
 
     def train_all(self, names: Sequence[str], seeds: range) -> None:
         """Do the runs that are not done, the first seed of all configurations first."""

@@ -13,6 +13,7 @@ import torch
 import tdam
 from tdam import releases
 from tdam.errors import CheckpointError, UnknownNameError
+from tdam.files import file_sha256
 
 NAME = "resnet18_tdam.joint_t2_m2"
 CONTENT = bytes(range(256)) * 4096
@@ -55,7 +56,7 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Drive]]:
 def test_download_and_checksum(drive: type[Drive], tmp_path: Path) -> None:
     path = releases.fetch_release(NAME, tmp_path)
     assert path.read_bytes() == CONTENT
-    assert (tmp_path / f"{path.name}.sha256").read_text().split() == [releases.sha256(path), path.name]
+    assert (tmp_path / f"{path.name}.sha256").read_text().split() == [file_sha256(path), path.name]
     releases.fetch_release(NAME, tmp_path)
     assert drive.ranges == [None]
     path.write_bytes(b"another file")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tdam.files import write_text
 from wsol.data.errors import DatasetError
 
 IMAGE_IDS = "image_ids.txt"
@@ -318,4 +319,4 @@ def _numbers(n: int) -> tuple[str, ...]:
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write without a newline at the end, as the published lists are."""
-    path.write_text("\n".join(lines), encoding="utf-8", newline="\n")
+    write_text(path, "\n".join(lines))

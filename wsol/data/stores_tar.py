@@ -7,9 +7,10 @@ import json
 import os
 import tarfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
-from wsol.data.cache import cache_root
+from tdam.files import DamagedFileError, WriteError, cache_root, read_checked, write_checked
 from wsol.data.errors import DatasetError, ImageError
 
 
@@ -70,16 +71,12 @@ def _cached_index(path: Path) -> dict[str, list[int]]:
         raise DatasetError(f"{path}: {error.strerror}") from None
     key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
     cached = cache_root() / "tar-index" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-    if cached.exists():
-        return json.loads(cached.read_text())
-    index = _index(path)
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        part = cached.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(index))
-        part.replace(cached)
-    except OSError:
-        pass  # the index is found again next time
+        return json.loads(read_checked(cached))
+    except DamagedFileError:
+        index = _index(path)  # absent, too
+    with suppress(WriteError):  # the index is found again next time
+        write_checked(cached, json.dumps(index).encode())
     return index
 
 

@@ -16,6 +16,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from tdam.errors import UserError
+from tdam.files import replacing
 
 COLUMN: Final = 3.4
 PAGE: Final = 7.0
@@ -92,12 +93,8 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: cannot write {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}[suffix]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context(STYLE):
-            figure.savefig(path, dpi=dpi, metadata=metadata)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the figure ({error.strerror or error})") from error
+    with replacing(path) as temporary, mpl.rc_context(STYLE):
+        figure.savefig(temporary, dpi=dpi, metadata=metadata)
     return path
 
 

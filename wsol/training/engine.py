@@ -30,7 +30,7 @@ from wsol.training.log import RunLog
 from wsol.training.network import create_network, freeze_modules
 from wsol.training.optim import create_mixup, create_optimizer, create_schedule
 from wsol.training.randomness import Stream, seed_at
-from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state, write_atomically
+from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state
 
 Validate = Callable[[Method], dict[str, float]]
 # What classification accuracy alone, without any box, would choose by.
@@ -303,7 +303,7 @@ class Trainer:
             "metrics": {key: value for key, value in row.items() if key not in ("epoch", "lr", "images_per_second")},
             "training": {key: value for key, value in config.as_dict().items() if key not in OPERATIONAL},
         }
-        write_atomically(path, lambda part: tdam.save_checkpoint(self.trained.deployed, part, description))
+        tdam.save_checkpoint(self.trained.deployed, path, description)
 
     def summary(self) -> Iterator[str]:
         """What was selected, and what would have been without boxes."""

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from wsol.training.state import write_atomically
+from tdam.files import write_text
 
 LOG_FILE = "log.csv"
 # Columns in which an epoch is printed, where it has them.
@@ -90,7 +90,7 @@ class RunLog:
         row = rows[-1]
         parts = [f"{name} {row[name]:.4g}" for name in PRINTED if name in row]
         self.print(f"epoch {row['epoch']:.0f}/{self.total_epochs}  " + "  ".join(parts))
-        write_atomically(self.folder / LOG_FILE, lambda path: pd.DataFrame(rows).to_csv(path, index=False))
+        write_text(self.folder / LOG_FILE, pd.DataFrame(rows).to_csv(index=False))
         if self._writer is not None:
             for name, value in row.items():
                 self._writer.add_scalar(f"epoch/{name}", value, int(row["epoch"]))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+import io
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tdam.errors import CheckpointError, UserError
+from tdam.errors import CheckpointError
+from tdam.files import DamagedFileError, read_checked, write_checked
 
 STATE_FILE = "state.pt"
+RESTART = "train again without --resume: the folder is then kept under another name"
 
 
 @dataclass
@@ -42,54 +41,31 @@ class Position:
         return asdict(self)
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it over `path`.
-
-    A reader, or a process killed at any moment, finds the whole old file or the whole new one.
-
-    Raises:
-        UserError: If the file cannot be written (disk full, no permission); the old file is intact.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        # Temporary files are private; what is written is for others to read.
-        temporary.chmod(0o644)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch.save reports a full disk as RuntimeError.
-        raise UserError(f"cannot write {path}: {error}; the last good checkpoint is intact") from error
-    finally:
-        if temporary is not None:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-
-
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain data atomically.
+    """Write tensors and plain data with a checksum, whole or not at all.
 
     Raises:
-        UserError: If the file cannot be written; an older state is intact.
+        WriteError: If the file cannot be written; an older state is as it was.
     """
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_checked(path, content.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read a state file onto the CPU.
 
     Raises:
-        CheckpointError: If the file is damaged or holds anything but tensors and plain data.
+        CheckpointError: If a single bit of the file is not as it was written, or it holds anything but tensors and
+            plain data.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(f"cannot read {path}: {error}; remove it or start without --resume") from error
+        return torch.load(io.BytesIO(read_checked(path)), map_location="cpu", weights_only=True)
+    except DamagedFileError as error:
+        raise CheckpointError(f"{error}; {RESTART}") from error
+    except Exception as error:  # a checksum is no signature: whoever wrote the file may have put anything into it
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read: {reason}; {RESTART}") from error
 
 
 def keep_earlier_run(folder: Path) -> Path | None:

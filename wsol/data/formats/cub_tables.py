@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tdam.files import write_text
 from wsol.data.errors import DatasetError
 from wsol.data.ground_truth import group_rows, read_lines
 
@@ -67,7 +68,7 @@ def read_boxes(path: Path, row_of: dict[int, int]) -> tuple[np.ndarray, ...]:
 
 def write_table(path: Path, rows: Iterable[tuple[object, ...]]) -> None:
     """Write rows of values separated by blanks."""
-    path.write_text("".join(" ".join(map(str, row)) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    write_text(path, "".join(" ".join(map(str, row)) + "\n" for row in rows))
 
 
 def _rows(path: Path, numbers: list[int], row_of: dict[int, int]) -> np.ndarray:

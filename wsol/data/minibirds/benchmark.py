@@ -20,8 +20,8 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from tdam.files import cache_root
 from wsol.data.benchmarks import cub
-from wsol.data.cache import cache_root
 from wsol.data.errors import DatasetError
 from wsol.data.formats.cub_tables import write_table
 from wsol.data.loaded import Loaded

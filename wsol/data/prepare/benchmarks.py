@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from tdam.errors import check_name
+from tdam.files import write_text
 from wsol.data.benchmarks import cub, imagenet
 from wsol.data.errors import DatasetError
 from wsol.data.formats import wsolevaluation
@@ -229,8 +230,7 @@ def _unpack_once(name: str, root: Path, path: Path, packed: bool, say: Callable[
         say(f"{path.name}: already unpacked ({archive.holds})")
         return
     unpacked = unpack(path, root, archive.place)
-    mark.parent.mkdir(exist_ok=True)
-    mark.write_text("\n".join(unpacked))
+    write_text(mark, "\n".join(unpacked))
     say(f"{path.name}: {len(unpacked)} files unpacked ({archive.holds})")
 
 

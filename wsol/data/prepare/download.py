@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import urllib.error
 from email.message import Message
 from pathlib import Path
 
 from tdam.download import fetch
+from tdam.files import file_digest, make_folder
 from wsol.data.errors import DatasetError
 from wsol.data.prepare.archives import check_space
 
@@ -34,7 +34,7 @@ def download(url: str, target: Path, md5: str | None = None) -> Path:
     if target.exists():
         return target
     part = target.with_name(target.name + ".part")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
 
     def check(headers: Message, coming: int | None) -> None:
         if coming is not None:
@@ -45,14 +45,8 @@ def download(url: str, target: Path, md5: str | None = None) -> Path:
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise DatasetError(f"{url}: {reason}; run the command again to go on, or fetch it by hand") from None
-    if md5 is not None and file_md5(part) != md5:
+    if md5 is not None and file_digest(part, "md5") != md5:
         part.unlink()
         raise DatasetError(f"{url}: wrong MD5, expected {md5}; the file was removed, run the command again")
     part.replace(target)
     return target
-
-
-def file_md5(path: Path) -> str:
-    """MD5 of a file in hexadecimal, as dataset pages publish it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
