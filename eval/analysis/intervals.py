@@ -105,6 +105,11 @@ class Bootstrap:
             raise NothingToJudgeError("no image has been counted yet; call update first")
         return 100.0 * self._sums / np.maximum(self._weights, np.finfo(float).tiny)[:, None]
 
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """Weight of all images together in every replicate ``(replicates,)``; 0 where it holds none of them."""
+        return self._weights
+
     def interval(self, figure: int, level: float = 0.95) -> Interval:
         """Percentile interval of one figure."""
         estimates = self.estimates()[:, figure]

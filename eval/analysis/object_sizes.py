@@ -1,0 +1,144 @@
+"""Figures that large central objects do not decide: by the object's size, and where a centred box fails.
+
+On photographs one threshold and one mean over all images reward large central objects: a centred box that has not seen
+the image meets most of them. docs/metrics.md defines the figures; the published ones stay the headline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.analysis.intervals import Bootstrap
+from eval.measures.outcomes import SIZE_BUCKETS
+
+ORACLE = "oracle"
+ENDS = (2.5, 97.5)
+
+
+class ObjectSizes:
+    """Counts GT-known Loc of one row per group of images: every size bucket, and the images a centred box misses.
+
+    Every image counts once in its group, also under protocols that average over classes.
+
+    Args:
+        thresholds: ``(n,)`` thresholds that are swept, rising.
+        held: Policy ("fixed", "val") -> threshold known before the pass.
+        replicates: Resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
+    """
+
+    def __init__(
+        self, thresholds: npt.NDArray[np.float64], held: Mapping[str, float], replicates: int = 1000, seed: int = 0
+    ) -> None:
+        self.swept = np.asarray(thresholds, dtype=np.float64)
+        self.held = dict(held)
+        self.thresholds = np.append(self.swept, list(self.held.values()))
+        self._buckets = [_Group(len(self.thresholds), replicates, seed) for _ in SIZE_BUCKETS]
+        self._missed = _Group(len(self.thresholds), replicates, seed)
+        self._images = 0
+
+    def update(
+        self,
+        indices: npt.NDArray[np.integer],
+        hits: npt.NDArray[np.bool_],
+        buckets: npt.NDArray[np.integer],
+        centre_hits: npt.NDArray[np.bool_],
+    ) -> None:
+        """Count some images, each once.
+
+        Args:
+            indices: ``(N,)`` positions in the split.
+            hits: ``(N, n + held)`` whether each image is localized at each of `thresholds`.
+            buckets: ``(N,)`` positions in `SIZE_BUCKETS`.
+            centre_hits: ``(N,)`` whether the best centred box of the split meets the object.
+        """
+        self._images += len(indices)
+        for bucket, group in enumerate(self._buckets):
+            group.update(indices, hits, buckets == bucket)
+        self._missed.update(indices, hits, ~centre_hits)
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of the row, in percent, None where a group has no images.
+
+        Returns:
+            ``by_size``: for every bucket that holds images ``size``, ``images``, the accuracy under every policy,
+            and ``threshold``, the lowest of the thresholds with the highest accuracy there, which ``oracle`` is
+            at. ``size_balanced``: the mean over these buckets under every policy, ``threshold`` and ``intervals``.
+            ``centre_box_fails``: ``images``, their ``share`` of all, and the same.
+        """
+        filled = [(name, group) for name, group in zip(SIZE_BUCKETS, self._buckets, strict=True) if group.images]
+        balanced = {"threshold": None, **self._policies(None), "intervals": None}
+        if filled:
+            curve = np.mean([group.curve for _, group in filled], axis=0)
+            replicates = [group.replicates for _, group in filled if group.replicates is not None]
+            resampled = _mean_of_groups(np.stack(replicates)) if replicates else None
+            balanced = {**self._policies(curve), "intervals": self._intervals(resampled)}
+        return {
+            "by_size": [{"size": name, "images": group.images, **self._policies(group.curve)} for name, group in filled],
+            "size_balanced": balanced,
+            "centre_box_fails": {
+                "images": self._missed.images,
+                "share": 100.0 * self._missed.images / self._images if self._images else None,
+                **self._policies(self._missed.curve if self._missed.images else None),
+                "intervals": self._intervals(self._missed.replicates),
+            },
+        }
+
+    def _policies(self, curve: npt.NDArray[np.float64] | None) -> dict[str, float | None]:
+        """Accuracy at every held threshold and at the best one, and which that is."""
+        if curve is None:
+            return dict.fromkeys([*self.held, ORACLE, "threshold"])
+        best = int(curve[: len(self.swept)].argmax())
+        held = zip(self.held, curve[len(self.swept) :].tolist(), strict=True)
+        return {**dict(held), ORACLE: float(curve[best]), "threshold": float(self.swept[best])}
+
+    def _intervals(self, replicates: npt.NDArray[np.float64] | None) -> dict[str, list[float]] | None:
+        """[low, high] of every policy; the oracle's threshold is chosen anew in every resample."""
+        if replicates is None:
+            return None
+        swept, held = np.split(replicates, [len(self.swept)], axis=1)
+        of_policy = {**dict(zip(self.held, held.T, strict=True)), ORACLE: swept.max(axis=1)}
+        return {policy: np.nanpercentile(values, ENDS).tolist() for policy, values in of_policy.items()}
+
+
+class _Group:
+    """Hits of a group's images at every threshold, and their resamples."""
+
+    def __init__(self, thresholds: int, replicates: int, seed: int) -> None:
+        self.images = 0
+        self._hits = np.zeros(thresholds, dtype=np.int64)
+        self._bootstrap = Bootstrap(thresholds, replicates, seed) if replicates else None
+
+    def update(
+        self, indices: npt.NDArray[np.integer], hits: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]
+    ) -> None:
+        self.images += int(chosen.sum())
+        self._hits += hits[chosen].sum(axis=0)
+        if self._bootstrap is not None:
+            self._bootstrap.update(indices[chosen], hits[chosen])
+
+    @property
+    def curve(self) -> npt.NDArray[np.float64]:
+        """Percent of the images localized at every threshold ``(n,)``."""
+        return 100.0 * self._hits / self.images
+
+    @property
+    def replicates(self) -> npt.NDArray[np.float64] | None:
+        """The curve of every resample ``(replicates, n)``, NaN in one that holds none of the images."""
+        if self._bootstrap is None or not self.images:
+            return None
+        estimates = self._bootstrap.estimates()
+        estimates[self._bootstrap.weights == 0] = np.nan
+        return estimates
+
+
+def _mean_of_groups(replicates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean over groups of ``(G, replicates, n)``, in each resample over those of which it holds images."""
+    known = ~np.isnan(replicates)
+    count = known.sum(axis=0)
+    total = np.where(known, replicates, 0.0).sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
