@@ -78,7 +78,9 @@ class ObjectSizes:
             resampled = _mean_of_groups(np.stack(replicates)) if replicates else None
             balanced = {**self._policies(curve), "intervals": self._intervals(resampled)}
         return {
-            "by_size": [{"size": name, "images": group.images, **self._policies(group.curve)} for name, group in filled],
+            "by_size": [
+                {"size": name, "images": group.images, **self._policies(group.curve)} for name, group in filled
+            ],
             "size_balanced": balanced,
             "centre_box_fails": {
                 "images": self._missed.images,

@@ -1,0 +1,385 @@
+"""Networks with ImageNet weights on photographs: network x map method x protocol, against CAM and a centred box.
+
+python scripts/experiments/pretrained_on_photographs.py --photographs ../shared/real           # finished rows are kept
+python scripts/experiments/pretrained_on_photographs.py --photographs ../shared/real --table
+
+EfficientNet-Lite0, 1 and 2 (packages of the Python index, see scripts/convert_efficientnet_lite0.py). On `imagenet650`,
+ILSVRC validation photographs, the networks are used as they are. On `imagenet10` and `pets3` a linear probe on the
+frozen network replaces the classifier: multinomial logistic regression on the pooled features of the training split,
+labels alone. One row per dataset, network, method and protocol goes to docs/data/photographs_pretrained.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import timm
+import torch
+from comparison import markdown
+from torch import Tensor, nn
+
+import tdam
+from eval.analysis.baselines import centre_boxes, hits_of_boxes
+from eval.analysis.curves import distinct_thresholds, row_hits
+from eval.analysis.intervals import poisson_counts
+from eval.analysis.object_sizes import ObjectSizes
+from eval.judging.judge import Thresholds
+from eval.judging.split import JudgedSplit, judge_split
+from eval.maps import NetworkMaps
+from eval.measures.outcomes import size_buckets
+from eval.output.results import row_figures
+from eval.protocols import PROTOCOLS, Protocol, get_protocol
+from wsol.data import DatasetError, GroundTruth, LocalizationDataset, load_dataset
+from wsol.data.transforms import evaluation_transform
+from wsol.sweep import cam_thresholds
+from wsol.training.state import write_atomically
+from wsol.weights import TrainedNetwork, open_trained
+
+ROOT = Path(__file__).parents[2]
+CSV = ROOT / "docs" / "data" / "photographs_pretrained.csv"
+NETWORKS = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
+DATASETS = ("imagenet650", "imagenet10", "pets3")
+CHANNEL_MEAN = "mean of channels"
+# After global pooling and one linear layer Grad-CAM is CAM up to its ReLU, so it is not listed.
+METHODS = ("cam", CHANNEL_MEAN, "grad-cam++", "layer-cam")
+WSOLEVALUATION = "wsolevaluation"
+REPLICATES = 1000
+PROBE_DECAY = 1e-3
+KEYS = ("dataset", "network", "method", "protocol")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table."""
+
+    dataset: str
+    network: str
+    method: str = "cam"
+    protocol: str = WSOLEVALUATION
+
+    @property
+    def name(self) -> str:
+        """For file names."""
+        return "-".join((self.dataset, self.network, self.method, self.protocol)).replace(" ", "_")
+
+
+def cells() -> Iterator[Cell]:
+    """All rows, in the order of the table: every method under wsolevaluation, every protocol with CAM."""
+    for dataset in DATASETS:
+        for network in NETWORKS:
+            for method in METHODS:
+                yield Cell(dataset, network, method)
+            for protocol in PROTOCOLS if network == NETWORKS[0] else ():
+                if protocol != WSOLEVALUATION:
+                    yield Cell(dataset, network, protocol=protocol)
+
+
+class Photographs:
+    """The datasets and the networks that were made for them.
+
+    Args:
+        root: Folder that holds imagenet650, imagenet10 and pets3.
+        work: Folder for checkpoints and hits.
+    """
+
+    def __init__(self, root: Path, work: Path) -> None:
+        self.root, self.work = root, work
+
+    def open(self, dataset: str, split: str) -> LocalizationDataset:
+        """A split of a dataset."""
+        if dataset == "imagenet650":
+            return load_dataset("imagenet", split, root=self.root / dataset)
+        return load_dataset(self.root / dataset, split)
+
+    def network(self, dataset: str, name: str) -> TrainedNetwork:
+        """A network for a dataset's classes; made at first use."""
+        original = self.work / f"{name}.safetensors"
+        if not original.exists():
+            converter().convert(original, name)
+        if dataset == "imagenet650":
+            return open_trained(name, checkpoint=original, num_classes=1000)
+        probed = self.work / f"{name}-{dataset}.safetensors"
+        train = self.open(dataset, "train")
+        if not probed.exists():
+            network = open_trained(name, checkpoint=original)
+            probe(network, transformed(train, network, get_protocol(WSOLEVALUATION)), probed)
+        return open_trained(name, checkpoint=probed, num_classes=train.ground_truth.num_classes)
+
+
+def converter() -> Any:
+    """The script that makes checkpoints of the packages' weights."""
+    path = ROOT / "scripts" / "convert_efficientnet_lite0.py"
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def transformed(dataset: LocalizationDataset, network: TrainedNetwork, protocol: Protocol) -> LocalizationDataset:
+    """The dataset as the network wants its images."""
+    dataset.transform = evaluation_transform(
+        network.input_size,
+        mean=network.preprocessing["mean"],
+        std=network.preprocessing["std"],
+        **protocol.geometry(network.input_size),
+    )
+    return dataset
+
+
+@torch.no_grad()
+def pooled_features(model: Any, dataset: LocalizationDataset) -> Tensor:
+    """Pooled features (N, D) of every image."""
+    loader = torch.utils.data.DataLoader(dataset, batch_size=32)
+    return torch.cat([model.forward_head(model.forward_features(batch[0]), pre_logits=True) for batch in loader])
+
+
+def probe(network: TrainedNetwork, dataset: LocalizationDataset, path: Path) -> None:
+    """Fit a new classifier on the frozen network's pooled features and write the network with it.
+
+    Args:
+        network: The network as it is.
+        dataset: Training split, images as the network wants them.
+        path: Checkpoint to write.
+    """
+    truth, model = dataset.ground_truth, network.model
+    features, labels = pooled_features(model, dataset), torch.from_numpy(truth.labels)
+    layer = nn.Linear(features.shape[1], truth.num_classes)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.cross_entropy(layer(features), labels) + PROBE_DECAY * layer.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    probed = timm.create_model(network.name, num_classes=truth.num_classes)
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("classifier.")}
+    probed.load_state_dict(
+        {**state, "classifier.weight": layer.weight.detach(), "classifier.bias": layer.bias.detach()}
+    )
+    config = {
+        "model": network.name,
+        "num_classes": truth.num_classes,
+        "model_args": {},
+        "dataset": truth.dataset,
+        "class_names": list(truth.class_names),
+        **{key: list(network.preprocessing[key]) for key in ("input_size", "mean", "std")},
+        "trained": True,
+    }
+    tdam.save_checkpoint(probed, path, config)
+
+
+def with_method(network: TrainedNetwork, method: str) -> tuple[TrainedNetwork, str]:
+    """The network and the map method to ask it for; the mean of all channels is the CAM of equal weights."""
+    if method != CHANNEL_MEAN:
+        return network, method
+    nn.init.ones_(network.model.get_classifier().weight)
+    return network, "cam"
+
+
+def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Figures of one row, and the hits of every image at every distinct threshold."""
+    protocol = get_protocol(cell.protocol)
+    network, method = with_method(photographs.network(cell.dataset, cell.network), cell.method)
+    folder = photographs.work / "records" / cell.name
+    fixed = protocol.threshold_for("imagenet")
+    thresholds = Thresholds(fixed)
+    try:
+        val = pass_over(photographs.open(cell.dataset, "val"), network, method, protocol, thresholds, folder / "val")
+        thresholds = Thresholds(fixed, {row: curves.best_threshold for row, curves in val.curves.items()})
+    except DatasetError:  # imagenet650 has one split
+        pass
+    began = time.process_time()
+    judged = pass_over(photographs.open(cell.dataset, "test"), network, method, protocol, thresholds, folder / "test")
+    seconds = (time.process_time() - began) / len(judged.ground_truth)
+    figures = row_figures(judged, "1", thresholds, has_logits=True)
+    hits, sizes = hits_and_sizes(judged, protocol, thresholds, network.input_size)
+    located = figures["gt_known_loc"]
+    named = cell.method != CHANNEL_MEAN
+    row = {
+        **{key: getattr(cell, key) for key in KEYS},
+        "images": len(judged.ground_truth),
+        "top1_cls": figures["top1_cls"] if named else None,
+        "gt_known_fixed": located["fixed"],
+        "gt_known_val": located["val"],
+        "gt_known_two_fold": 100.0 * two_fold(hits["largest@0.5"]).mean(),
+        "gt_known_oracle": located["oracle"],
+        "threshold": judged.curves["1"].best_threshold,
+        "top1_loc_oracle": figures["top1_loc"]["oracle"] if named else None,
+        "max_box_acc": figures["max_box_acc"],
+        "max_box_acc_v2": figures["max_box_acc_v2"],
+        "pxap": figures["pxap"],
+        "size_balanced": sizes["size_balanced"]["oracle"],
+        "centre_fails_share": sizes["centre_box_fails"]["share"],
+        "centre_fails_acc": sizes["centre_box_fails"]["oracle"],
+        **{f"{bucket['size']}": bucket["oracle"] for bucket in sizes["by_size"]},
+        **{f"threshold {bucket['size']}": bucket["threshold"] for bucket in sizes["by_size"]},
+        "cpu_seconds_per_image": seconds,
+    }
+    return row, hits
+
+
+def pass_over(
+    dataset: LocalizationDataset,
+    network: TrainedNetwork,
+    method: str,
+    protocol: Protocol,
+    thresholds: Thresholds,
+    folder: Path,
+) -> JudgedSplit:
+    """Judge every image of a split."""
+    dataset = transformed(dataset, network, protocol)
+    masks = dataset.ground_truth.masks
+    has_masks = masks is not None and any(files.objects for files in masks)
+    source = NetworkMaps(network, dataset, method=method)
+    mask_of = dataset.mask if has_masks else None
+    return judge_split(source, dataset.ground_truth, protocol, thresholds, folder, mask_of=mask_of)
+
+
+def hits_and_sizes(
+    judged: JudgedSplit, protocol: Protocol, thresholds: Thresholds, map_size: tuple[int, int]
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Hits at every distinct threshold, those of the centred boxes, and the figures by object size."""
+    records = np.concatenate(list(judged.records()))
+    swept, _ = distinct_thresholds(np.unique(records["maximum"]), cam_thresholds())
+    found = row_hits(records, 0, swept, protocol)
+    truth = judged.ground_truth
+    centre = hits_of_centre_boxes(truth, protocol, map_size)
+    sizes = ObjectSizes(swept, {"fixed": thresholds.fixed}, replicates=0)
+    hits = row_hits(records, 0, sizes.thresholds, protocol)["gt_known_loc"]
+    best = centre[0.5][:, centre[0.5].mean(axis=0).argmax()]
+    sizes.update(records["index"], hits, size_buckets(list(truth.boxes), truth.sizes), best)
+    return {**{key: value for key, value in found.items() if "@" in key}, "centre@0.5": centre[0.5]}, sizes.figures()
+
+
+def hits_of_centre_boxes(
+    truth: GroundTruth, protocol: Protocol, map_size: tuple[int, int]
+) -> dict[float, npt.NDArray[np.bool_]]:
+    """Whether each centred box hits each image ``(N, S)``, by IoU threshold."""
+    height, width = map_size
+    boxes = centre_boxes((width, height), protocol.convention)
+    objects = [protocol.map_boxes(b, size, (width, height)) for b, size in zip(truth.boxes, truth.sizes, strict=True)]
+    return {iou: hits_of_boxes(boxes, objects, protocol, iou) for iou in (0.3, 0.5, 0.7)}
+
+
+def two_fold(hits: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Hits ``(N,)`` of ``(N, n)`` at the threshold that is best on the other half: even and odd images in turn."""
+    found = np.zeros(len(hits), dtype=bool)
+    for half in (0, 1):
+        found[half::2] = hits[half::2, hits[1 - half :: 2].sum(axis=0).argmax()]
+    return found
+
+
+def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> str:
+    """Difference of the highest accuracies, first minus second, with its 95 % paired bootstrap interval.
+
+    Each side's threshold, or box, is chosen anew in every resample, as it is chosen on the whole split.
+    """
+    weights = poisson_counts(np.arange(len(first)), REPLICATES)
+    totals = weights.sum(axis=1)
+    best = [100.0 * (weights @ hits).max(axis=1) / totals for hits in (first, second)]
+    low, high = np.percentile(best[0] - best[1], [2.5, 97.5])
+    difference = 100.0 * (first.mean(axis=0).max() - second.mean(axis=0).max())
+    return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def finished() -> pd.DataFrame:
+    """Rows that are done."""
+    return pd.read_csv(CSV) if CSV.exists() else pd.DataFrame({key: [] for key in KEYS})
+
+
+def row_of(rows: pd.DataFrame, cell: Cell) -> dict[str, Any] | None:
+    """The row of a cell, or None where it is not done."""
+    chosen = rows
+    for key in KEYS:
+        chosen = chosen[chosen[key] == getattr(cell, key)]
+    return None if chosen.empty else chosen.iloc[0].to_dict()
+
+
+def do(photographs: Photographs, cell: Cell) -> None:
+    """Judge a row and keep it."""
+    row, hits = judge(photographs, cell)
+    base = hits_file(photographs, Cell(cell.dataset, cell.network, protocol=cell.protocol))
+    cam = dict(np.load(base)) if base.exists() else hits
+    row["against_cam"] = paired(hits["largest@0.5"], cam["largest@0.5"]) if cell.method != "cam" else "–"
+    row["against_centre"] = paired(hits["largest@0.5"], hits["centre@0.5"])
+    path = hits_file(photographs, cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **hits)
+    rows = pd.concat([*([finished()] if CSV.exists() else []), pd.DataFrame([row])], ignore_index=True)
+    write_atomically(CSV, lambda part: rows.to_csv(part, index=False, float_format="%.6g"))
+    print(f"{cell.name}: {row['max_box_acc']:.2f}, against the centred box {row['against_centre']}", flush=True)
+
+
+def hits_file(photographs: Photographs, cell: Cell) -> Path:
+    """Where the hits of a row lie."""
+    return photographs.work / "hits" / f"{cell.name}.npz"
+
+
+COLUMNS = {
+    "top1_cls": "Top-1",
+    "gt_known_fixed": "GT-known fixed",
+    "gt_known_val": "val",
+    "gt_known_two_fold": "two-fold",
+    "gt_known_oracle": "oracle",
+    "threshold": "at",
+    "max_box_acc_v2": "V2",
+    "pxap": "PxAP",
+    "size_balanced": "size-balanced",
+    "centre_fails_acc": "centre fails",
+    "against_cam": "against CAM",
+    "against_centre": "against centre box",
+    "cpu_seconds_per_image": "s/image",
+}
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Everything that is done, as Markdown."""
+    lines = []
+    for cell in cells():
+        if row := row_of(rows, cell):
+            lines.append([str(row[key]) for key in KEYS] + [_cell(key, row.get(key)) for key in COLUMNS])
+    return markdown([*KEYS, *COLUMNS.values()], lines)
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    digits = {"threshold": 3, "cpu_seconds_per_image": 3}.get(key, 1)
+    return value if isinstance(value, str) else f"{value:.{digits}f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=Path, required=True, help="folder of imagenet650, imagenet10 and pets3")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "photographs_pretrained")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
+    parser.add_argument("--table", action="store_true", help="print the table of finished rows and end")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    photographs = Photographs(arguments.photographs, arguments.work)
+    for cell in () if arguments.table else cells():
+        if row_of(finished(), cell) is None:
+            do(photographs, cell)
+    print(table(finished()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
