@@ -71,7 +71,7 @@ class ObjectSizes:
             ``centre_box_fails``: ``images``, their ``share`` of all, and the same.
         """
         filled = [(name, group) for name, group in zip(SIZE_BUCKETS, self._buckets, strict=True) if group.images]
-        balanced = {"threshold": None, **self._policies(None), "intervals": None}
+        balanced: dict[str, Any] = {"threshold": None, **self._policies(None), "intervals": None}
         if filled:
             curve = np.mean([group.curve for _, group in filled], axis=0)
             replicates = [group.replicates for _, group in filled if group.replicates is not None]
