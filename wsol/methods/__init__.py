@@ -16,7 +16,9 @@ from wsol.methods.adl import ADL
 from wsol.methods.base import Method, MethodOutput
 from wsol.methods.cutmix import CutMix
 from wsol.methods.has import HideAndSeek
+from wsol.methods.scm import SCM
 from wsol.methods.spg import SPG
+from wsol.methods.ts_cam import TSCAM
 
 METHODS: dict[str, type[Method]] = {
     "cam": Method,
@@ -25,6 +27,8 @@ METHODS: dict[str, type[Method]] = {
     "adl": ADL,
     "acol": ACoL,
     "spg": SPG,
+    "ts-cam": TSCAM,
+    "scm": SCM,
 }
 
 

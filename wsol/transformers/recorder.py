@@ -113,10 +113,11 @@ class AttentionRecorder(TorchFunctionMode):
             scores = scores.masked_fill(~attn_mask, -torch.inf)
         elif attn_mask is not None:
             scores = scores + attn_mask
-        # Autocast would return float32.
-        weights = scores.softmax(dim=-1).to(value.dtype)
+        weights = scores.softmax(dim=-1)
         if weights.ndim == 4:
             weights = self._record(weights)
+        # Autocast computes softmax in float32.
+        weights = weights.to(value.dtype)
         return F.dropout(weights, dropout_p) @ value if dropout_p else weights @ value
 
     def _multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

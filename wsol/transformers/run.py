@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class TransformerRun:
     """What a transformer computed for a batch.
 
     Attributes:
-        logits: ``(B, C)``.
+        output: What the forward pass returned: logits ``(B, C)``, unless something else was run.
         blocks: Names of the blocks, first block first.
         weights: Attention of every block after the softmax, ``(B, H, N, N)``.
         layout: Where the patches stand among the N tokens.
@@ -29,7 +30,7 @@ class TransformerRun:
         calls_after: Names of the modules that ran after the last block.
     """
 
-    logits: Tensor
+    output: Tensor
     blocks: tuple[str, ...]
     weights: tuple[Tensor, ...]
     layout: TokenLayout
@@ -37,13 +38,19 @@ class TransformerRun:
     calls_after: tuple[str, ...]
 
 
-def run_transformer(network: nn.Module, images: Tensor, differentiable: bool = False) -> TransformerRun:
+def run_transformer(
+    network: nn.Module,
+    images: Tensor,
+    differentiable: bool = False,
+    forward: Callable[[Tensor], Any] | None = None,
+) -> TransformerRun:
     """Run a vision transformer of timm, torchvision or Hugging Face and record its attention.
 
     Args:
         network: In eval mode; fused attention or not.
         images: Preprocessed images ``(B, 3, H, W)``.
         differentiable: Keep the graph from attention weights to logits, in a frozen network too.
+        forward: What is run, such as ``network.forward_features``; None runs the network.
 
     Raises:
         UserError: If the network has not exactly one attention between all tokens in every block: CNNs, windows
@@ -51,14 +58,14 @@ def run_transformer(network: nn.Module, images: Tensor, differentiable: bool = F
             prefix tokens and patches in rows.
     """
     with torch.set_grad_enabled(differentiable), AttentionRecorder(network, differentiable) as recorder:
-        logits = logits_of(network(images))
+        output = logits_of((forward or network)(images))
     name = type(network).__name__
     blocks, weights = _one_attention_per_block(network, recorder.records, len(images), name)
     layout = _layout(network, recorder.grid, weights[0].shape[-1], name)
     # Some of Hugging Face's blocks return a tuple.
     outputs = tuple(out[0] if isinstance(out, tuple) else out for out in map(recorder.outputs.__getitem__, blocks))
     calls_after = tuple(recorder.calls[recorder.left_at[blocks[-1]] :])
-    return TransformerRun(logits, blocks, weights, layout, outputs, calls_after)
+    return TransformerRun(output, blocks, weights, layout, outputs, calls_after)
 
 
 def logits_of(output: Any) -> Tensor:

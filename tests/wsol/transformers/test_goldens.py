@@ -20,7 +20,7 @@ WITH_ATTENTION = ("attention_sq", "attention_nonsq", "attention_14", "prefix_reg
 def of_every_class(run, make_map):
     """Maps ``(B, C, h, w)`` from the gradients of every class in turn."""
     maps = []
-    for logits in run.logits.sum(0):
+    for logits in run.output.sum(0):
         maps.append(make_map(torch.autograd.grad(logits, run.weights, retain_graph=True)))
     return torch.stack(maps, dim=1)
 
@@ -30,7 +30,7 @@ def test_maps_of_attention_alone(name):
     reference = arrays(name)
     run = run_transformer(vit(name), images(name))
     row = run.layout.class_row
-    assert_close(run.logits, reference["logits"], "logits")
+    assert_close(run.output, reference["logits"], "logits")
     assert_close(row(mean_over_heads(run.weights[-1])), reference["last_cls_mean"], "last block")
     assert_close(row(attention_rollout(run.weights)), reference["rollout"], "rollout")
     if "rollout_start1" in reference:

@@ -55,7 +55,7 @@ def test_attention_of_timm_networks_is_that_of_their_own_softmax(name, prefix, c
     with torch.no_grad():
         plain = network(batch)
     run = run_transformer(network, batch)
-    torch.testing.assert_close(run.logits, plain, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(run.output, plain, atol=1e-5, rtol=1e-4)
     patch = {"14": 14, "16": 16, "32": 32}[name.partition("patch")[2][:2]]
     assert run.layout.grid == (size[0] // patch, size[1] // patch)
     assert (run.layout.prefix, run.layout.class_token) == (prefix, class_token)
@@ -79,10 +79,10 @@ def test_torchvisions_attention_is_recorded_with_its_gradient():
     inputs = []
     attention.register_forward_pre_hook(lambda module, args, kwargs: inputs.append(args[0]), with_kwargs=True)
     run = run_transformer(network.requires_grad_(False), batch, differentiable=True)
-    torch.testing.assert_close(run.logits, expected)
+    torch.testing.assert_close(run.output, expected)
     _, own = attention(*inputs * 3, need_weights=True, average_attn_weights=False)
     torch.testing.assert_close(run.weights[0], own)
-    for gradient in torch.autograd.grad(run.logits[:, 1].sum(), run.weights):
+    for gradient in torch.autograd.grad(run.output[:, 1].sum(), run.weights):
         assert gradient.abs().max() > 0
     assert (run.layout.grid, run.layout.prefix, run.layout.class_token) == ((3, 3), 1, True)
 
@@ -110,7 +110,7 @@ def test_hugging_face_attention_is_what_the_library_itself_gives(family, prefix,
     if implementation != "eager":
         network.set_attn_implementation(implementation)
     run = run_transformer(network, batch)
-    torch.testing.assert_close(run.logits, expected.logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(run.output, expected.logits, atol=1e-5, rtol=1e-4)
     assert (run.layout.prefix, run.layout.grid, run.layout.class_token) == (prefix, (3, 3), True)
     for ours, own in zip(run.weights, expected.attentions, strict=True):
         torch.testing.assert_close(ours, own, atol=1e-6, rtol=1e-4)
