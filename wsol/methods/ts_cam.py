@@ -126,5 +126,3 @@ def _check_network(network: Any, method: str) -> None:
             f"method {method} needs tokens after the last norm, but this {name} normalizes after pooling: "
             "create it with global_pool=token"
         )
-
-

@@ -1,0 +1,98 @@
+"""TS-CAM and SCM as training methods of any vision transformer of timm."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+import tdam
+from tdam.errors import UserError
+from wsol.methods import create_method
+from wsol.training.recipes import list_recipes, load_recipe
+
+TRANSFORMER_METHODS = ("ts-cam", "scm")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def small(name="vit_tiny_patch16_224", img_size=(48, 80), **options):
+    return tdam.create_model(name, num_classes=3, img_size=img_size, embed_dim=32, depth=2, num_heads=2, **options)
+
+
+@pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("vit_tiny_patch16_224", {}),
+        ("vit_small_patch14_reg4_dinov2", {"img_size": (42, 70)}),
+        ("deit_tiny_distilled_patch16_224", {}),
+        ("deit3_small_patch16_224", {}),
+        ("vit_tiny_patch16_224", {"dynamic_img_size": True}),
+    ],
+)
+def test_every_part_of_a_transformer_is_trained_and_maps_have_its_grid(method_name, name, options):
+    method = create_method(method_name, small(name, **options), label_smoothing=0.1).train()
+    height, width = options.get("img_size", (48, 80))
+    batch, targets = torch.randn(2, 3, height, width), torch.tensor([2, 0])
+    output = method(batch, targets)
+    output.loss.backward()
+    assert output.logits.shape == (2, 3)
+    assert [key for key, value in method.named_parameters() if value.requires_grad and value.grad is None] == []
+    cams = method.eval().class_activation_maps(batch, targets)
+    assert cams.maps.shape == (1, 2, 3, 5)
+    found = method.token_maps(batch)
+    for image, target in enumerate(targets):
+        assert torch.equal(cams.maps[0, image], found.maps[image, target])
+    torch.testing.assert_close(found.semantics.mean((2, 3)), found.logits)
+    predicted = method.class_activation_maps(batch)
+    assert torch.equal(predicted.class_ids[0], found.logits.argmax(1))
+
+
+def test_the_calibration_of_a_uniform_map_leaves_it_as_it_is():
+    method = create_method("scm", small())
+    semantics = torch.randn(1, 3, 3, 5)
+    calibrated, activation = method.calibrate(semantics, torch.ones(1, 3, 5))
+    assert not activation.isnan().any()
+    assert torch.equal(calibrated, semantics)
+
+
+@pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
+def test_authors_names_are_timms_but_for_the_head(method_name):
+    network = timm.create_model("deit_small_patch16_224", num_classes=200)
+    authors = {key: value for key, value in network.state_dict().items() if not key.startswith("head.")}
+    authors |= {"head.weight": torch.zeros(200, 384, 3, 3), "head.bias": torch.zeros(200)}
+    if method_name == "scm":
+        for index in range(4):
+            authors |= {f"layers.{index}.thred": torch.ones(1), f"layers.{index}.fuse._loss_rate": torch.ones(1)}
+    assert len(authors) == {"ts-cam": 152, "scm": 160}[method_name]
+    method = create_method(method_name, network)
+    assert method.is_authors_state(authors)
+    method.load_state_dict(method.in_our_names(authors))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (lambda: tdam.create_model("resnet_mini", num_classes=3), "needs a vision transformer of timm with a class"),
+        (lambda: small(class_token=False, global_pool="avg"), "needs a vision transformer of timm with a class"),
+        (lambda: small(global_pool="avg"), "normalizes after pooling: create it with global_pool=token"),
+    ],
+)
+@pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
+def test_other_networks_are_refused(method_name, network, message):
+    with pytest.raises(UserError, match=message):
+        create_method(method_name, network())
+
+
+def test_the_recipes_name_what_exists():
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        if recipe.get("method") in TRANSFORMER_METHODS:
+            network = timm.create_model(recipe["model"], num_classes=2, **recipe["model_args"])
+            assert isinstance(create_method(recipe["method"], network), nn.Module)
+            assert max(recipe["decay_milestones"]) == recipe["epochs"] - 1
