@@ -45,7 +45,8 @@ class ActivationDiffusion(nn.Module):
 
     def fusion(self, similarity: Tensor, grid: tuple[int, int] | torch.Size) -> Tensor:
         """The matrix ``(B, n, n)`` that spreads: an approximate inverse of Laplacian times (rate * similarity - 1)."""
-        laplacian = grid_laplacian(*grid, like=similarity)
+        rows, columns = grid
+        laplacian = grid_laplacian(rows, columns, like=similarity)
         return newton_schulz_inverse(laplacian * (self.rate * similarity - 1), self.iterations)
 
 
