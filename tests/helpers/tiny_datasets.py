@@ -159,6 +159,96 @@ def openimages_archive() -> Files:
     return files
 
 
+# train images per class of `tiny_imagenet_archive`, 500 as published
+TINY_IMAGENET_TRAIN = 13
+TINY_IMAGENET_IDS = ("n02124075", "n01443537", "n03126707", "n01855672")
+
+
+def tiny_imagenet_archive() -> Files:
+    """``tiny-imagenet-200.zip`` with four classes, and the faults that the published one has.
+
+    The box of train image 12 of n01443537 (held out for val) and that of val_3 have no area; train image 1 of n02124075
+    is val_0 again, its image 4 its image 3 again; image 2 of n03126707 is image 2 of n01855672. The name "crane"
+    belongs to two classes.
+    """
+    tree = "tiny-imagenet-200"
+    words = {
+        "n00001740": "entity",
+        "n01443537": "goldfish, Carassius auratus",
+        "n01855672": "crane",
+        "n02124075": "Egyptian cat",
+        "n03126707": "crane",
+    }
+    files = {
+        f"{tree}/words.txt": "".join(f"{key}\t{value}\n" for key, value in words.items()).encode(),
+        f"{tree}/wnids.txt": "\n".join(TINY_IMAGENET_IDS).encode(),
+        f"{tree}/test/images/test_0.JPEG": picture("test_0", 64, 64),
+    }
+    for wordnet_id in TINY_IMAGENET_IDS:
+        rows = []
+        for number in range(TINY_IMAGENET_TRAIN):
+            name = f"{wordnet_id}_{number}.JPEG"
+            files[f"{tree}/train/{wordnet_id}/images/{name}"] = picture(name, 64, 64)
+            end = 5 if (wordnet_id, number) == ("n01443537", 12) else 60
+            rows.append(f"{name}\t5\t{number}\t{end}\t50\n")
+        files[f"{tree}/train/{wordnet_id}/{wordnet_id}_boxes.txt"] = "".join(rows).encode()
+    val = [(f"val_{number}.JPEG", TINY_IMAGENET_IDS[number % 4], number) for number in range(8)]
+    for name, _, _ in val:
+        files[f"{tree}/val/images/{name}"] = picture(name, 64, 64)
+    rows = [f"{name}\t{label}\t{n}\t10\t{n if n == 3 else 63}\t63\n" for name, label, n in val]
+    files[f"{tree}/val/val_annotations.txt"] = "".join(rows).encode()
+
+    def train(wordnet_id: str, number: int) -> str:
+        return f"{tree}/train/{wordnet_id}/images/{wordnet_id}_{number}.JPEG"
+
+    files[train("n02124075", 1)] = files[f"{tree}/val/images/val_0.JPEG"]
+    files[train("n02124075", 4)] = files[train("n02124075", 3)]
+    files[train("n03126707", 2)] = files[train("n01855672", 2)]
+    return files
+
+
+# breed, class number from 1, species, breed number within the species, images in trainval.txt and in test.txt
+OXFORD_PETS = (("Abyssinian", 1, 1, 1, 3, 2), ("american_bulldog", 2, 2, 1, 2, 1), ("Bengal", 3, 1, 2, 2, 1))
+OXFORD_PETS_SIZE = (50, 40)
+
+
+def oxford_pets_images() -> Files:
+    """``images.tar.gz``, with one of the Matlab files that lie among the images."""
+    files = {f"images/{name}.jpg": picture(name, *OXFORD_PETS_SIZE) for name, _, _ in oxford_pets_rows()}
+    return files | {"images/Abyssinian_100.mat": b"MATLAB 5.0"}
+
+
+def oxford_pets_annotations() -> Files:
+    """``annotations.tar.gz``; the animal fills columns 10 to 29 and rows 8 to 27, its border is two pixels wide."""
+    rows = oxford_pets_rows()
+    files = {
+        "annotations/README": b"OXFORD-IIIT PET Dataset",
+        "annotations/list.txt": b"#Image CLASS-ID SPECIES BREED ID\n#ID: 1:37 Class ids\n"
+        + "".join(row for _, row, _ in rows).encode(),
+        "annotations/trimaps/._Abyssinian_1.png": b"\0\5\x16\7",
+        "annotations/xmls/Abyssinian_1.xml": voc_xml("cat", [(12, 10, 20, 18)], *OXFORD_PETS_SIZE),
+    }
+    for part in ("trainval", "test"):
+        files[f"annotations/{part}.txt"] = "".join(row for _, row, listed in rows if listed == part).encode()
+    trimap = np.full((OXFORD_PETS_SIZE[1], OXFORD_PETS_SIZE[0]), 2, dtype=np.uint8)
+    trimap[6:30, 8:32] = 3
+    trimap[8:28, 10:30] = 1
+    buffer = io.BytesIO()
+    Image.fromarray(trimap).save(buffer, "PNG")
+    return files | {f"annotations/trimaps/{name}.png": buffer.getvalue() for name, _, _ in rows}
+
+
+def oxford_pets_rows() -> list[tuple[str, str, str]]:
+    """Name, row and list file ("trainval" or "test") of every image."""
+    rows = []
+    for breed, number, species, breed_number, trainval, test in OXFORD_PETS:
+        for picture_number in range(1, trainval + test + 1):
+            name = f"{breed}_{picture_number}"
+            part = "trainval" if picture_number <= trainval else "test"
+            rows.append((name, f"{name} {number} {species} {breed_number}\n", part))
+    return rows
+
+
 def lists(folder: str, split: str, rows: dict[str, tuple[str, ...]]) -> Files:
     """Lists of wsolevaluation as paths below its ``metadata/``."""
     return {f"metadata/{folder}/{split}/{name}.txt": "\n".join(lines).encode() for name, lines in rows.items()}

@@ -51,17 +51,19 @@ def prepare(
     archive: tuple[Path, ...] = (),
     download: bool = False,
     packed: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> None:
     """Unpack archives, or download them, and make a dataset ready.
 
     Args:
-        name: cub, imagenet, openimages or minibirds.
+        name: cub, imagenet, openimages, oxford-pets, tiny-imagenet or minibirds.
         root: Folder that everything goes into; default: $WSOL_DATA, else data.
         archive: Archives as published, in any order and under any name.
         download: Fetch what is missing and has an official address.
         packed: Read ILSVRC2012_img_val.tar where it lies, without unpacking it.
+        classes: List these classes only, such as n01443537 (tiny-imagenet) or Abyssinian (oxford-pets).
     """
-    prepare_dataset(name, data_root(root), archive, download, packed)
+    prepare_dataset(name, data_root(root), archive, download, packed, classes=classes)
 
 
 @app.command

@@ -205,7 +205,7 @@ def _check_unlisted(found: dict[str, Loaded]) -> Iterator[Finding]:
     listed: dict[Path, set[str]] = defaultdict(set)
     for loaded in found.values():
         truth = loaded.ground_truth
-        if not isinstance(loaded.images, Folder):
+        if not isinstance(loaded.images, Folder) or not loaded.complete:
             return
         listed[loaded.images.root].update(truth.image_ids)
         masks = loaded.images if loaded.masks is None else loaded.masks

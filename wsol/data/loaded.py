@@ -17,9 +17,11 @@ class Loaded:
         images: Store of the images.
         masks: Store of the masks; None: the same as `images`.
         note: One line that a user should read about this split ("" if there is none).
+        complete: Whether the lists are meant to name every file of the stores.
     """
 
     ground_truth: GroundTruth
     images: ImageStore
     masks: ImageStore | None = None
     note: str = ""
+    complete: bool = True

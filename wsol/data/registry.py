@@ -15,6 +15,8 @@ from tdam.errors import check_name
 from wsol.data.benchmarks.cub import is_cub_tree, load_cub, load_cub_folder
 from wsol.data.benchmarks.imagenet import load_imagenet
 from wsol.data.benchmarks.openimages import load_openimages
+from wsol.data.benchmarks.oxford_pets import load_oxford_pets
+from wsol.data.benchmarks.tiny_imagenet import load_tiny_imagenet
 from wsol.data.custom import load_custom
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError
@@ -59,6 +61,16 @@ SOURCES: dict[str, Source] = {
         title="OpenImages30k: 100 classes, masks with ignored regions",
         where="https://github.com/clovaai/wsolevaluation#openimages30k (images and masks, two zip files)",
         load=load_openimages,
+    ),
+    "oxford-pets": Source(
+        title="Oxford-IIIT Pet: 37 breeds, boxes, masks with ignored borders",
+        where="https://www.robots.ox.ac.uk/~vgg/data/pets (images.tar.gz, annotations.tar.gz, 0.8 GB)",
+        load=load_oxford_pets,
+    ),
+    "tiny-imagenet": Source(
+        title="Tiny-ImageNet: 200 classes at 64 px, boxes",
+        where="http://cs231n.stanford.edu/tiny-imagenet-200.zip (0.25 GB)",
+        load=load_tiny_imagenet,
     ),
 }
 

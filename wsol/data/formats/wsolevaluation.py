@@ -19,7 +19,14 @@ from wsol.data.ground_truth import IMAGE_IDS, GroundTruth
 from wsol.data.loaded import Loaded
 from wsol.data.stores import Folder, holds_some
 
-FOLDERS = {"cub": "CUB", "imagenet": "ILSVRC", "openimages": "OpenImages"}
+FOLDERS = {
+    "cub": "CUB",
+    "imagenet": "ILSVRC",
+    "openimages": "OpenImages",
+    # Ours, whose lists are kept in the same way.
+    "oxford-pets": "oxford-pets",
+    "tiny-imagenet": "tiny-imagenet",
+}
 
 
 def lists_folder(root: Path, dataset: str, split: str) -> Path:

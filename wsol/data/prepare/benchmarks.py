@@ -8,14 +8,15 @@ second run unpacks it only if one of them is gone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from tdam.errors import check_name
 from tdam.files import write_text
-from wsol.data.benchmarks import cub, imagenet
+from wsol.data.benchmarks import cub, imagenet, oxford_pets, tiny_imagenet
+from wsol.data.benchmarks.listed import Listed
 from wsol.data.errors import DatasetError
 from wsol.data.formats import wsolevaluation
 from wsol.data.formats.cub_tables import write_table
@@ -155,6 +156,39 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
         ),
         _lists("OpenImages", "lists", optional=False),
     ),
+    "oxford-pets": (
+        Archive(
+            name="images.tar.gz",
+            holds="images",
+            present="oxford-iiit-pet/images/*.jpg",
+            pattern=r"(images/[^/]+\.jpg)",
+            target=r"oxford-iiit-pet/\1",
+            where="https://www.robots.ox.ac.uk/~vgg/data/pets",
+            url="https://thor.robots.ox.ac.uk/pets/images.tar.gz",
+            md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
+        ),
+        Archive(
+            name="annotations.tar.gz",
+            holds="lists and trimaps",
+            present="oxford-iiit-pet/annotations/trainval.txt",
+            pattern=r"(annotations/(?:(?:trainval|test)\.txt|trimaps/[^/]+\.png))",
+            target=r"oxford-iiit-pet/\1",
+            where="https://www.robots.ox.ac.uk/~vgg/data/pets",
+            url="https://thor.robots.ox.ac.uk/pets/annotations.tar.gz",
+            md5="95a8c909bbe2e81eed6a22bccdf3f68f",
+        ),
+    ),
+    "tiny-imagenet": (
+        Archive(
+            name="tiny-imagenet-200.zip",
+            holds="images, labels and boxes",
+            present="tiny-imagenet-200/wnids.txt",
+            pattern=r"(tiny-imagenet-200/.+)",
+            target=r"\1",
+            where="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        ),
+    ),
 }
 
 
@@ -165,16 +199,19 @@ def prepare(
     downloading: bool = False,
     packed: bool = False,
     say: Callable[[str], None] = print,
+    classes: Sequence[str] = (),
 ) -> None:
     """Make a dataset ready below `root`.
 
     Args:
-        name: "cub", "imagenet", "openimages" or "minibirds".
+        name: A key of `ARCHIVES`, or "minibirds".
         root: Folder that everything goes into; made if it is not there.
         archives: Archives to unpack, in any order and under any name.
         downloading: Fetch what is missing and has an official address.
         packed: Leave the images of ``ILSVRC2012_img_val.tar`` in the tar and read them there.
         say: Receives one line per step.
+        classes: Classes to list, by the names the dataset's archive gives them, for the datasets of `CLASS_LISTS`;
+            all by default.
 
     Raises:
         UnknownNameError: If there is nothing to prepare under that name.
@@ -182,6 +219,8 @@ def prepare(
             cannot be used after all steps; the message says what is missing and where to get it.
     """
     check_name("dataset", name, [*ARCHIVES, "minibirds"])
+    if classes and name not in CLASS_LISTS:
+        raise DatasetError(f"{name} is prepared with all its classes; {' and '.join(CLASS_LISTS)} take a list of them")
     if name == "minibirds":
         say(f"minibirds: {minibirds_tree()}")
         return
@@ -193,7 +232,10 @@ def prepare(
         _unpack_once(name, root, path, packed, say)
     if downloading:
         _download_missing(name, root, say)
-    FINISH[name](root, say)
+    if name in CLASS_LISTS:
+        _finish_listed(name, root, classes, say)
+    else:
+        FINISH[name](root, say)
 
 
 def recognise(name: str, path: Path) -> Archive:
@@ -286,6 +328,19 @@ def _finish_openimages(root: Path, say: Callable[[str], None]) -> None:
         say(f"openimages {split}: {'absent' if loaded is None else f'{len(loaded.ground_truth)} images'}")
 
 
+def _finish_listed(name: str, root: Path, classes: Sequence[str], say: Callable[[str], None]) -> None:
+    """List the chosen classes of a dataset, and say what was left out."""
+    listed = CLASS_LISTS[name](root, classes)
+    if listed is None:
+        raise _incomplete(name, root)
+    for reason, images in listed.left_out.items():
+        say(f"{name}: {len(images)} left out, {reason}: {', '.join(images[:3])}{', …' * (len(images) > 3)}")
+    for split, truth in listed.truth.items():
+        if not len(truth):
+            raise DatasetError(f"{root}: no image of {name} {split} can be used")
+        say(f"{name} {split}: {len(truth)} images of {truth.num_classes} classes")
+
+
 def _incomplete(name: str, root: Path) -> DatasetError:
     wanted = "; ".join(f"{a.name} ({a.holds}) from {a.where}" for a in missing_archives(name, root) if not a.optional)
     return DatasetError(
@@ -298,4 +353,9 @@ FINISH: dict[str, Callable[[Path, Callable[[str], None]], None]] = {
     "cub": _finish_cub,
     "imagenet": _finish_imagenet,
     "openimages": _finish_openimages,
+}
+# Datasets of which some classes alone can be listed.
+CLASS_LISTS: dict[str, Callable[[Path, Sequence[str]], Listed | None]] = {
+    "oxford-pets": oxford_pets.write_lists,
+    "tiny-imagenet": tiny_imagenet.write_lists,
 }
