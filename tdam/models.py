@@ -80,6 +80,15 @@ def create_model(
         if "unexpected keyword argument" not in str(error):
             raise
         raise UserError(f"{architecture} does not take this option: {error}") from error
+    if "img_size" in timm_kwargs:
+        _note_input_size(model, timm_kwargs["img_size"])
     if checkpoint is not None:
         load_checkpoint(model, checkpoint)
     return model
+
+
+def _note_input_size(model: Any, size: int | Sequence[int]) -> None:
+    """Write the input size a transformer was built for into its configuration, where timm leaves the published one."""
+    height, width = (size, size) if isinstance(size, int) else size
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, height, width)}
+    model.default_cfg = model.pretrained_cfg

@@ -101,3 +101,8 @@ def test_add_feedback_keeps_a_networks_weights() -> None:
     assert model.layer4[0].conv1.weight is weight
     assert isinstance(model.layer4[0], nn.Module)
     assert tdam.num_steps(model) == 2
+
+
+def test_a_transformer_of_another_input_size_says_so_in_its_configuration():
+    model = tdam.create_model("vit_tiny_patch16_224", num_classes=2, img_size=(32, 48), depth=1)
+    assert timm.data.resolve_model_data_config(model)["input_size"] == (3, 32, 48)
