@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
+from tdam.errors import check_name
 from wsol.errors import InputError, NothingToJudgeError
+from wsol.metrics.counting import CountingMetric
 from wsol.metrics.max_box_acc import as_sweep
 from wsol.sweep import BoxConvention, BoxRule, Sweep, cam_thresholds
+from wsol.sweep.inputs import refuse_masked
 
 LOC_FIGURES = ("gt_known_loc", "top1_loc", "top5_loc")
 
 
-class LocalizationAccuracy(Metric):
+class LocalizationAccuracy(CountingMetric):
     """Top-1 and Top-5 classification, GT-known Loc, Top-1 Loc and Top-5 Loc.
 
     The map is that of the ground-truth class. GT-known Loc counts images whose box meets the ground
@@ -51,10 +53,6 @@ class LocalizationAccuracy(Metric):
     50.0
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
     images: Tensor
     num_top1_cls: Tensor
     num_top5_cls: Tensor
@@ -71,19 +69,27 @@ class LocalizationAccuracy(Metric):
         convention: BoxConvention | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         if not 0 <= iou_threshold <= 1:
             raise InputError(f"the IoU threshold must lie in [0, 1], got {iou_threshold}")
+        check_name("box rule", rule, get_args(BoxRule))
+        convention = convention or BoxConvention()
+        description = {
+            "iou_threshold": float(iou_threshold),
+            "cam_threshold_interval": cam_threshold_interval,
+            "rule": rule,
+            "strict": strict,
+            "convention": convention,
+        }
+        super().__init__(description, **kwargs)
         self.iou_threshold = float(iou_threshold)
         self.thresholds = cam_thresholds(cam_threshold_interval)
         self.rule = rule
         self.strict = strict
-        self.convention = convention or BoxConvention()
+        self.convention = convention
         for name in ("images", "num_top1_cls", "num_top5_cls"):
-            self.add_state(name, torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum", persistent=True)
+            self.add_count(name)
         for figure in LOC_FIGURES:
-            counts = torch.zeros(len(self.thresholds), dtype=torch.int64)
-            self.add_state(f"num_{figure}", counts, dist_reduce_fx="sum", persistent=True)
+            self.add_count(f"num_{figure}", len(self.thresholds))
 
     def update(self, score_maps: Any, boxes: Sequence[Any] | None, logits: Any, labels: Any) -> None:
         """Count a batch.
@@ -188,6 +194,8 @@ def label_ranks(logits: Any, labels: Any) -> NDArray[np.int64]:
     >>> label_ranks([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]], [2, 1]).tolist()
     [1, 1]
     """
+    refuse_masked(logits, "logits")
+    refuse_masked(labels, "labels")
     scores = torch.as_tensor(logits).detach().cpu()
     classes = torch.as_tensor(labels).detach().cpu()
     if scores.ndim != 2 or classes.shape != scores.shape[:1]:

@@ -11,16 +11,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from wsol.errors import InputError, NothingToJudgeError
+from wsol.metrics.counting import CountingMetric
 from wsol.sweep import BoxConvention, BoxRule, Sweep, best_iou_per_cut, cam_thresholds
 
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 
 
-class MaxBoxAcc(Metric):
+class MaxBoxAcc(CountingMetric):
     """Share of images whose largest contour's box meets the ground truth, at the best threshold.
 
     A box is a hit where its IoU with any ground-truth box of its image is at least the IoU threshold.
@@ -48,9 +49,6 @@ class MaxBoxAcc(Metric):
     {0.3: 100.0, 0.5: 100.0, 0.7: 100.0}
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
     rule: ClassVar[BoxRule] = "largest"
 
     num_correct: Tensor
@@ -63,15 +61,17 @@ class MaxBoxAcc(Metric):
         convention: BoxConvention | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if not iou_thresholds or not all(0 <= threshold <= 1 for threshold in iou_thresholds):
+        if not len(iou_thresholds) or not all(0 <= threshold <= 1 for threshold in iou_thresholds):
             raise InputError(f"IoU thresholds must lie in [0, 1], got {iou_thresholds}")
-        self.iou_thresholds = tuple(float(threshold) for threshold in iou_thresholds)
+        convention = convention or BoxConvention()
+        iou_thresholds = tuple(map(float, iou_thresholds))
+        description = {"iou_thresholds": iou_thresholds, "cam_threshold_interval": cam_threshold_interval}
+        super().__init__(description | {"convention": convention}, **kwargs)
+        self.iou_thresholds = iou_thresholds
         self.thresholds = cam_thresholds(cam_threshold_interval)
-        self.convention = convention or BoxConvention()
-        counts = torch.zeros(len(self.iou_thresholds), len(self.thresholds), dtype=torch.int64)
-        self.add_state("num_correct", counts, dist_reduce_fx="sum", persistent=True)
-        self.add_state("images", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum", persistent=True)
+        self.convention = convention
+        self.add_count("num_correct", len(self.iou_thresholds), len(self.thresholds))
+        self.add_count("images")
 
     def update(self, score_maps: Any, boxes: Sequence[Any] | None = None) -> None:
         """Count a batch.
@@ -103,9 +103,7 @@ class MaxBoxAcc(Metric):
         Raises:
             NothingToJudgeError: If no image has been counted.
         """
-        images = int(self.images)
-        if images == 0:
-            raise NothingToJudgeError("no image has been counted yet; call update first")
+        images = self._counted_images()
         num_correct = self.num_correct.cpu().numpy()
         best = num_correct.argmax(axis=1)
         percent = num_correct.max(axis=1) * 100.0 / images
@@ -115,6 +113,21 @@ class MaxBoxAcc(Metric):
             "best_threshold": dict(zip(self.iou_thresholds, self.thresholds[best].tolist(), strict=True)),
             "images": images,
         }
+
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """Percent ``(n,)`` at each of `thresholds`, by IoU threshold as text.
+
+        Raises:
+            NothingToJudgeError: If no image has been counted.
+        """
+        percent = self.num_correct.cpu().numpy() * 100.0 / self._counted_images()
+        return {f"IoU {iou:g}": curve for iou, curve in zip(self.iou_thresholds, percent, strict=True)}
+
+    def _counted_images(self) -> int:
+        images = int(self.images)
+        if images == 0:
+            raise NothingToJudgeError("no image has been counted yet; call update first")
+        return images
 
 
 class MaxBoxAccV2(MaxBoxAcc):
@@ -145,8 +158,7 @@ class MaxBoxAccV2(MaxBoxAcc):
         **kwargs: Any,
     ) -> None:
         super().__init__(iou_thresholds, cam_threshold_interval, convention, **kwargs)
-        counts = torch.zeros(len(self.thresholds), dtype=torch.int64)
-        self.add_state("num_boxes", counts, dist_reduce_fx="sum", persistent=True)
+        self.add_count("num_boxes", len(self.thresholds))
 
     def update(self, score_maps: Any, boxes: Sequence[Any] | None = None) -> None:
         """Count a batch, see `MaxBoxAcc.update`."""

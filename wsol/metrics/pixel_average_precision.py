@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from wsol.errors import InputError, NothingToJudgeError
+from wsol.metrics.counting import CountingMetric
 from wsol.sweep import as_score_maps, cam_thresholds, check_range
+from wsol.sweep.inputs import refuse_masked
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255
 
 
-class PixelAveragePrecision(Metric):
+class PixelAveragePrecision(CountingMetric):
     """Area under the pixel precision-recall curve, pixels of all images pooled.
 
     Args:
@@ -34,19 +36,14 @@ class PixelAveragePrecision(Metric):
     100.0
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
     object_histogram: Tensor
     background_histogram: Tensor
 
     def __init__(self, cam_threshold_interval: float = 0.001, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__({"cam_threshold_interval": cam_threshold_interval}, **kwargs)
         self.edges = np.concatenate([cam_thresholds(cam_threshold_interval), [1.0, 2.0, 3.0]])
         for name in ("object_histogram", "background_histogram"):
-            counts = torch.zeros(len(self.edges) - 1, dtype=torch.int64)
-            self.add_state(name, counts, dist_reduce_fx="sum", persistent=True)
+            self.add_count(name, len(self.edges) - 1)
 
     def update(self, score_maps: Any, masks: Any) -> None:
         """Count a batch.
@@ -80,6 +77,16 @@ class PixelAveragePrecision(Metric):
         kept = predicted > 0
         return true_positives[kept] / predicted[kept], true_positives[kept] / true_positives[-1]
 
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """Precision and recall of `curve`, by name."""
+        precision, recall = self.curve()
+        return {"precision": precision, "recall": recall}
+
+    def _draw(self, axes: Axes, curves: dict[str, NDArray[Any]]) -> None:
+        axes.plot(curves["recall"], curves["precision"])
+        axes.set_xlabel("recall")
+        axes.set_ylabel("precision")
+
     def compute(self) -> float:
         """PxAP in percent: the sum of precision times the step in recall, without interpolation.
 
@@ -103,6 +110,7 @@ def as_masks(masks: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Raises:
         InputError: Naming what does not fit.
     """
+    refuse_masked(masks, "masks")
     array = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
     if array.dtype != np.uint8:
         raise InputError(f"masks must be uint8 (1 object, 0 background, 255 ignored), got {array.dtype}")

@@ -18,6 +18,7 @@ def as_score_maps(score_maps: Any) -> NDArray[np.floating]:
     Raises:
         InputError: Naming the shape or type that does not fit.
     """
+    refuse_masked(score_maps, "score maps")
     if isinstance(score_maps, torch.Tensor):
         if score_maps.dtype == torch.bfloat16:
             raise InputError("score maps must be float32 or float64, got bfloat16")
@@ -28,6 +29,12 @@ def as_score_maps(score_maps: Any) -> NDArray[np.floating]:
     if maps.ndim != 3 or 0 in maps.shape[1:]:
         raise InputError(f"score maps must have the shape (N, H, W), got {maps.shape}")
     return maps
+
+
+def refuse_masked(values: Any, what: str) -> None:
+    """Raise for a masked array: what its mask hides would be scored as if it were there."""
+    if np.ma.isMaskedArray(values):
+        raise InputError(f"{what} are a masked array; hand over a plain one, such as values.filled(0)")
 
 
 def check_range(maps: NDArray[np.floating]) -> None:
@@ -57,12 +64,16 @@ def as_boxes(boxes: Sequence[Any], num_images: int) -> list[NDArray[np.float64]]
     """
     if len(boxes) != num_images:
         raise InputError(f"{num_images} score maps, but boxes of {len(boxes)} images")
+    refuse_masked(boxes, "boxes")
     arrays = []
     for index, image_boxes in enumerate(boxes):
+        refuse_masked(image_boxes, f"boxes of image {index}")
         array = np.asarray(image_boxes, dtype=np.float64)
         if array.ndim != 2 or array.shape[1] != 4 or len(array) == 0:
             raise InputError(f"boxes of image {index} must have the shape (K, 4), K >= 1, got {array.shape}")
         if not (array[:, :2] >= 0).all() or not (array[:, 2:] >= array[:, :2]).all():
             raise InputError(f"boxes of image {index} must satisfy 0 <= x0 <= x1 and 0 <= y0 <= y1")
+        if not np.isfinite(array).all():
+            raise InputError(f"boxes of image {index} hold an infinite corner")
         arrays.append(array)
     return arrays
