@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tdam.errors import UserError
 from tdam.files import replacing
+from wsol.class_names import short_label
+from wsol.draw.contours import outline
 from wsol.draw.drawable import Drawable, DrawableStep
-from wsol.draw.figures import short_label
 from wsol.draw.raster import step_picture
 
 SUFFIXES: Final = (".gif", ".webp", ".mp4")
@@ -118,10 +119,20 @@ def _frame(
     """One frame, `share` of the way from one step to the next."""
     scores = (1 - share) * before.score_map + share * after.score_map
     box = (1 - share) * before.box.astype(np.float64) + share * after.box
-    frame = step_picture(picture, scores, box, localization.image_size)
-    nearest = before if share < 0.5 else after
-    label = short_label(nearest.label)
-    return _with_caption(frame, f"step {nearest.step} of {len(localization.steps)}:  {label}  {nearest.score:.2f}")
+    # Between two steps the box glides; it is the bounding box of an outline at the steps themselves only.
+    contour = outline(before, localization.image_size) if share == 0 else None
+    frame = step_picture(picture, localization.image_size, scores, box, contour)
+    return _with_caption(frame, caption(localization, before if share < 0.5 else after, frame.width))
+
+
+def caption(localization: Drawable, step: DrawableStep, width: int) -> str:
+    """What stands above a frame `width` pixels wide: network, step if there are several, class and probability."""
+    steps = len(localization.steps)
+    parts = [localization.network] if localization.network else []
+    parts += [f"step {step.step} of {steps}"] if steps > 1 else []
+    score = "" if np.isnan(step.score) else f"  {step.score:.2f}"
+    room = int(width / 7.2) - sum(len(part) + 3 for part in parts) - len(score)
+    return " · ".join([*parts, f"{short_label(step.label, max(room, 12))}{score}"])
 
 
 def _with_caption(frame: Image.Image, text: str) -> Image.Image:

@@ -5,7 +5,8 @@ A box is ``x0 y0 x1 y1`` in pixels of the map, ``x1``/``y1`` one past the last p
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -67,19 +68,47 @@ def boxes_from_score_map(
     [[2, 1, 5, 3]]
     """
     check_name("box rule", rule, BOX_RULES)
-    if not 0 <= threshold < 1:
-        raise ValueError(f"threshold must lie in [0, 1), got {threshold}")
-    quantized = quantize_score_map(score_map)
-    height, width = quantized.shape
-    cut = int(threshold * int(quantized.max()))
-    foreground = (quantized > cut).astype(np.uint8)
-    contours, _ = cv2.findContours(foreground, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    contours = _contours(score_map, threshold)
     if not contours:
         return np.zeros((1, 4), dtype=np.int64)
     if rule == "largest":
         contours = [max(contours, key=cv2.contourArea)]
+    height, width = np.shape(score_map)
     corners = [cv2.boundingRect(contour) for contour in contours]
     return np.array([[x, y, min(x + w, width - 1), min(y + h, height - 1)] for x, y, w, h in corners], dtype=np.int64)
+
+
+def largest_contour(score_map: npt.NDArray[np.floating], threshold: float = 0.2) -> npt.NDArray[np.int64]:
+    """The contour whose bounding box `boxes_from_score_map` gives by the rule "largest".
+
+    Args:
+        score_map: Map ``(H, W)`` in [0, 1].
+        threshold: Share of the map's maximum in [0, 1).
+
+    Returns:
+        Int64 ``(N, 2)`` corners ``x y`` of the closed outline, each a foreground pixel of the map; ``(0, 2)`` for a
+        map without foreground.
+
+    Raises:
+        ValueError: If the map is malformed (see `quantize_score_map`) or the threshold outside [0, 1).
+
+    >>> score_map = np.zeros((5, 6)); score_map[1:3, 2:5] = 1.0
+    >>> sorted(largest_contour(score_map).tolist())
+    [[2, 1], [2, 2], [4, 1], [4, 2]]
+    """
+    contours = _contours(score_map, threshold)
+    if not contours:
+        return np.zeros((0, 2), dtype=np.int64)
+    return np.asarray(max(contours, key=cv2.contourArea), dtype=np.int64).reshape(-1, 2)
+
+
+def _contours(score_map: npt.NDArray[np.floating], threshold: float) -> Sequence[Any]:
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold must lie in [0, 1), got {threshold}")
+    quantized = quantize_score_map(score_map)
+    cut = int(threshold * int(quantized.max()))
+    foreground = (quantized > cut).astype(np.uint8)
+    return cv2.findContours(foreground, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
 
 
 def to_map_pixels(

@@ -37,6 +37,8 @@ class StepLocalization:
         box: ``(4,)`` int64 ``x0 y0 x1 y1`` in pixels of the original image.
         score_map: Float32 ``(H, W)`` in [0, 1] at the network's input size; it covers the whole image.
         top: The step's most probable classes, the first one first; empty where only one is known.
+        threshold: Share of the map's maximum above which a pixel belongs to the object, which gave the box; None
+            where it is not known.
     """
 
     step: int
@@ -46,6 +48,7 @@ class StepLocalization:
     box: npt.NDArray[np.int64]
     score_map: npt.NDArray[np.float32]
     top: tuple[ClassScore, ...] = ()
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,12 @@ class Localization:
         image: The image in RGB, in its original frame.
         steps: One result per computation step; the last one is the network's answer.
         network: Name of the network, empty where it is not known.
-        threshold: Share of a map's maximum above which a pixel belongs to the object, which gave the boxes; None
-            where it is not known.
     """
 
     path: Path | None
     image: Image.Image
     steps: tuple[StepLocalization, ...]
     network: str = ""
-    threshold: float | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:

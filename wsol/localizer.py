@@ -100,7 +100,7 @@ class Localizer:
                 for step in range(len(maps))
             )
             path = None if isinstance(source, Image.Image) else Path(source)
-            yield Localization(path, picture, steps, self.network.name, self.threshold)
+            yield Localization(path, picture, steps, self.network.name)
 
     def _step(
         self,
@@ -124,6 +124,7 @@ class Localizer:
                 ClassScore(number, self._label(number), score)
                 for number, score in zip(top.indices.tolist(), top.values.tolist(), strict=True)
             ),
+            threshold=self.threshold,
         )
 
     def _label(self, class_id: int) -> str:

@@ -17,7 +17,7 @@ from eval.maps import MapSource
 from tdam.errors import check_name
 from wsol import draw
 from wsol.data import ImageError, LocalizationDataset
-from wsol.draw.overlay import fit_map
+from wsol.draw.overlay import OPACITY, fit_map
 from wsol.draw.style import SCORE_COLOURS
 from wsol.localization import Localization, StepLocalization
 
@@ -255,7 +255,10 @@ def coloured_map(score_map: npt.NDArray[np.floating]) -> Image.Image:
         score_map: `(H, W)` in [0, 1].
 
     Returns:
-        RGB image of `MAP_SIDE` pixels a side; like the map it spans the whole image, whatever the image's aspect.
+        RGBA image of `MAP_SIDE` pixels a side, more opaque where the score is higher; like the map it spans the whole
+        image, whatever the image's aspect.
     """
     scores = np.clip(fit_map(np.asarray(score_map), MAP_SIDE, MAP_SIDE), 0, 1)
-    return Image.fromarray((SCORE_COLOURS(scores)[..., :3] * 255).round().astype(np.uint8))
+    pixels = SCORE_COLOURS(scores)
+    pixels[..., 3] = OPACITY * scores
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))

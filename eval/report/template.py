@@ -12,7 +12,7 @@ from typing import Any, Final
 import jinja2
 
 from tdam.files import write_text
-from wsol.draw import readable_name
+from wsol.class_names import readable_name
 
 DARK: Final = (
     "--page: #16181b; --card: #1e2125; --ink: #e8e9ea; --soft: #a3a9b0; --rule: #363b41; --band: #22262b; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import Image
 
 from tdam.errors import UserError
 from wsol import animation
-from wsol.draw.panels import PREDICTED
+from wsol.draw.style import PREDICTED
 from wsol.localization import Localization, StepLocalization
 
 CAPTION = 26
@@ -66,6 +67,14 @@ def test_maps_blend() -> None:
 def test_one_step_is_one_resting_picture() -> None:
     frames = list(animation.frames(localization(steps=1)))
     assert all(frame is frames[0] for frame in frames)
+
+
+def test_the_caption_names_network_step_and_class_in_the_readers_spelling() -> None:
+    found = replace(localization(), network="resnet50_tdam")
+    step = replace(found.steps[1], label="001.Black_footed_Albatross", score=0.25)
+    assert animation.caption(found, step, 480) == "resnet50_tdam · step 2 of 2 · Black footed Albatross  0.25"
+    assert animation.caption(localization(steps=1), step, 480) == "Black footed Albatross  0.25"
+    assert animation.caption(found, step, 200).endswith("Black foote…  0.25")
 
 
 @pytest.mark.parametrize("size", [(7, 9), (4000, 30), (30, 4000), (333, 257)])

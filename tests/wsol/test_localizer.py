@@ -29,7 +29,7 @@ def test_results_are_those_of_the_stages(localizer, files):
     for one in found:
         image = Image.open(one.path)
         assert one.image_size == image.size
-        assert (one.network, one.threshold) == ("resnet_mini_tdam", 0.4)
+        assert (one.network, one.steps[0].threshold) == ("resnet_mini_tdam", 0.4)
         inputs = localizer._transform(image.convert("RGB"))[None]
         cams = wsol.class_activation_maps(localizer.network.model, inputs)
         maps = wsol.score_maps(cams.maps[:, 0], size=(96, 96))

@@ -22,8 +22,8 @@ from PIL import Image
 from tdam.errors import UserError, check_name
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam_methods import CAM_METHODS
+from wsol.class_names import readable_name
 from wsol.data.minibirds import COUNTS, render_image
-from wsol.draw.figures import readable_name
 from wsol.draw.raster import step_picture
 from wsol.localization import Localization
 from wsol.localizer import Localizer
@@ -160,7 +160,7 @@ def shown_picture(found: Localization, step: int, threshold: float) -> Image.Ima
     width, height = (max(1, round(side * scale)) for side in found.image.size)
     picture = found.image.resize((width, height), Image.Resampling.BICUBIC)
     box = step_boxes(found, threshold)[step - 1]
-    return step_picture(picture, found.steps[step - 1].score_map, box, found.image_size)
+    return step_picture(picture, found.image_size, found.steps[step - 1].score_map, box)
 
 
 def drawn_bird() -> Image.Image:

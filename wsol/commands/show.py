@@ -22,7 +22,6 @@ from wsol.localizer import Localizer
 from wsol.photographs import find_images, open_image
 
 DEFAULT_FOLDER = Path("wsol-show")
-MOST_IN_ONE_FIGURE = 40
 SUFFIXES = (*draw.SUFFIXES, *animation.SUFFIXES)
 
 
@@ -34,7 +33,8 @@ class ShowOptions:
         images: Image files, folders or globs.
         model: Registered name of the network, such as resnet_mini_tdam.
         checkpoint: Weights of the network; without it the trained weights that come with wsol.
-        output: A file .png .svg .pdf: all images in one figure. A file .gif .webp .mp4: an animation of one image.
+        output: A file .png .svg .pdf: all images; what does not fit a page becomes NAME-1.png, NAME-2.png, … or
+            pages of one PDF. A file .gif .webp .mp4: an animation of one image.
             A folder: one file per image. Default: the folder wsol-show, or nothing with --json.
         format: Kind of the files in a folder; gif, webp and mp4 are animations from step to step.
         method: Map method: cam, or with torchcam grad-cam, layer-cam and others.
@@ -115,7 +115,8 @@ def show(options: ShowOptions) -> int:
         shown = list(found)
         records = [as_record(result) for result in shown]
         if shown:
-            _report(_write_all(shown, options.figure, output))
+            for written in _write_all(shown, options.figure, output):
+                _report(written)
     else:
         names: set[str] = set()
         for result in found:
@@ -181,15 +182,11 @@ def _write(result: Localization, kind: str, path: Path) -> Path:
     return draw.save(figure, path)
 
 
-def _write_all(shown: list[Localization], kind: str, path: Path) -> Path:
-    """Write one figure of all images."""
+def _write_all(shown: list[Localization], kind: str, path: Path) -> list[Path]:
+    """Write a figure of all images, in as many pages as they need."""
     if len(shown) == 1:
-        return _write(shown[0], kind, path)
-    if len(shown) > MOST_IN_ONE_FIGURE:
-        raise UsageError(
-            f"{len(shown)} images do not fit one figure (at most {MOST_IN_ONE_FIGURE}): let --output name a folder"
-        )
-    return draw.save(draw.grid_figure(shown, difference=kind == "difference"), path)
+        return [_write(shown[0], kind, path)]
+    return draw.save_pages(draw.grid_pages(shown, difference=kind == "difference"), path)
 
 
 def _free_name(result: Localization, suffix: str, taken: set[str]) -> str:

@@ -34,6 +34,10 @@ class DrawableStep(Protocol):
     def score_map(self) -> npt.NDArray[np.float32]:
         """``(H, W)`` scores in [0, 1] that span the whole image."""
 
+    @property
+    def threshold(self) -> float | None:
+        """Share of the map's maximum that gave the box, if known."""
+
 
 class Drawable(Protocol):
     """One image with its steps, see `wsol.Localization`."""
@@ -57,7 +61,3 @@ class Drawable(Protocol):
     @property
     def network(self) -> str:
         """Name of the network, or an empty text."""
-
-    @property
-    def threshold(self) -> float | None:
-        """Share of a map's maximum that gave the boxes, if known."""

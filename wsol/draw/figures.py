@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -11,41 +10,27 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from tdam.errors import UserError
+from wsol.class_names import short_label
+from wsol.draw.contours import outline
 from wsol.draw.drawable import Drawable, DrawableStep
 from wsol.draw.overlay import difference_overlay, display_image, overlay
-from wsol.draw.panels import Panel, compose
-from wsol.draw.style import PAGE, STYLE
+from wsol.draw.panels import Panel, compose, rows_height
+from wsol.draw.style import PAGE, PAGE_HEIGHT, STYLE
+from wsol.draw.verdicts import Verdict, verdicts_if_known
 
 WIDEST_PANEL = 2.4
+MOST_COLUMNS = 5
+"""Panels in a row of a page; more steps go on in the next row."""
 
 BoxesOfImage = npt.NDArray[np.int64]
 
 
-def readable_name(name: str) -> str:
-    """A class name for readers: without CUB's number and underscores.
-
-    >>> readable_name("001.Black_footed_Albatross")
-    'Black footed Albatross'
-    """
-    return re.sub(r"^\d+\.", "", name).replace("_", " ").strip()
-
-
-def short_label(label: str, longest: int = 26) -> str:
-    """A class name for a title: readable, its first synonym, cut to `longest` characters.
-
-    >>> short_label("tabby, tabby cat")
-    'tabby'
-    >>> short_label("German short-haired pointer dog", longest=12)
-    'German shor…'
-    """
-    first = readable_name(label.split(",")[0])
-    return first if len(first) <= longest else first[: longest - 1] + "…"
-
-
-def step_title(step: DrawableStep, width: float) -> str:
-    """Label and probability, short enough for a panel `width` inches wide."""
+def step_title(step: DrawableStep, width: float, verdict: Verdict | None = None) -> str:
+    """Class and probability, and where the truth is known right or wrong; for a panel `width` inches wide."""
+    mark = verdict.class_text if verdict else ""
     score = "" if np.isnan(step.score) else f"  {step.score:.2f}"
-    return short_label(step.label, characters(width) - len(score)) + score
+    first = f"{mark}{short_label(step.label, characters(width) - len(score) - len(mark))}{score}"
+    return f"{first}\n{verdict.box_text}" if verdict else first
 
 
 def characters(width: float) -> int:
@@ -58,26 +43,34 @@ def characters(width: float) -> int:
 
 
 @mpl.rc_context(STYLE)
-def step_figure(localization: Drawable, truth: BoxesOfImage | None = None, width: float = 4.6) -> Figure:
-    """Every step of one image, one row each: the photograph with the box, and the score map over it.
+def step_figure(
+    localization: Drawable,
+    truth: BoxesOfImage | None = None,
+    width: float | None = None,
+    verdicts: Sequence[Verdict | None] | None = None,
+) -> Figure:
+    """Every step of one image in one row: the photograph, each step's map and box, and what changed.
 
     Args:
         localization: What a `wsol.Localizer` said of the image.
         truth: `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels, if known.
-        width: Width in inches.
+        width: Width in inches; by default a page's, less for few panels.
+        verdicts: Whether each step is right; by default its box is compared with `truth` at IoU 0.5.
 
     Returns:
-        The figure.
+        The figure. More panels than a page is wide go on in further rows.
     """
-    picture, size = display_image(localization.image), localization.image_size
-    rows = [
-        [
-            Panel(picture, size, f"step {step.step}:  {step_title(step, width / 2)}", step.box, truth),
-            Panel(overlay(picture, step.score_map), size, "", step.box, truth),
-        ]
-        for step in localization.steps
-    ]
-    return compose(rows, width)
+    verdicts = verdicts_if_known(localization, truth) if verdicts is None else verdicts
+    changes = len(localization.steps) > 1
+    total = 1 + len(localization.steps) + changes
+    columns = min(total, MOST_COLUMNS)
+    width = width or min(PAGE, WIDEST_PANEL * columns)
+    panels = _row(localization, truth, "", verdicts, width / columns, changes)
+    headings = _headings(localization, "photograph", changes)
+    rows = [panels[start : start + columns] for start in range(0, total, columns)]
+    # A figure of one row heads its columns; in further rows the columns hold other steps.
+    titles = [headings[start : start + columns] for start in range(0, total, columns)]
+    return compose(rows, width, titles, caption=localization.network, change=changes)
 
 
 @mpl.rc_context(STYLE)
@@ -87,8 +80,9 @@ def grid_figure(
     titles: Sequence[str] | None = None,
     width: float | None = None,
     difference: bool = False,
+    verdicts: Sequence[Sequence[Verdict | None]] | None = None,
 ) -> Figure:
-    """Several images, one row each: the image with its ground truth, then every step's map and box.
+    """Several images, one row each: the photograph with its ground truth, then every step's map and box.
 
     Args:
         localizations: The images, all with the same number of steps.
@@ -96,35 +90,58 @@ def grid_figure(
         titles: Per image a title, such as its true class; by default the file's name.
         width: Width in inches; by default a page's, less for few columns.
         difference: Add a last column with the change of score from the first to the last step.
+        verdicts: Per image, whether each step is right; by default its box is compared with `truths` at IoU 0.5.
 
     Returns:
-        The figure.
+        The figure. It is as tall as it needs to be; `grid_pages` splits it.
 
     Raises:
         ValueError: If there are no images, or the numbers of steps, truths or titles differ.
+        UserError: If `difference` is asked for and the network has one step.
     """
     if not localizations:
         raise ValueError("a grid needs at least one image")
-    titles = titles or [found.path.name if found.path else "" for found in localizations]
-    boxes: Sequence[BoxesOfImage | None] = truths or [None] * len(localizations)
-    columns = 1 + len(localizations[0].steps) + difference
-    width = width or min(PAGE, WIDEST_PANEL * columns)
-    cell = width / columns
-    rows = []
-    for found, truth, title in zip(localizations, boxes, titles, strict=True):
-        picture, size = display_image(found.image), found.image_size
-        row = [Panel(picture, size, title, truth=truth)]
-        row += [
-            Panel(overlay(picture, step.score_map), size, step_title(step, cell), step.box, truth)
-            for step in found.steps
-        ]
-        if difference:
-            row.append(_difference_panel(found, picture, truth))
-        rows.append(row)
-    headings = ["image", *(f"step {step.step}" for step in localizations[0].steps)]
-    if difference:
-        headings.append("last − first")
-    return compose(rows, width, headings)
+    rows, width = _grid_rows(localizations, truths, titles, width, difference, verdicts)
+    return _grid(localizations, rows, width, difference)
+
+
+@mpl.rc_context(STYLE)
+def grid_pages(
+    localizations: Sequence[Drawable],
+    truths: Sequence[BoxesOfImage] | None = None,
+    titles: Sequence[str] | None = None,
+    width: float | None = None,
+    difference: bool = False,
+    verdicts: Sequence[Sequence[Verdict | None]] | None = None,
+    height: float = PAGE_HEIGHT,
+) -> list[Figure]:
+    """The grid of `grid_figure` in pages, each with its own headings and legend.
+
+    Args:
+        localizations: See `grid_figure`; so are the other arguments but the last.
+        truths: Ground-truth boxes.
+        titles: Titles of the images.
+        width: Width in inches.
+        difference: Add the change of score.
+        verdicts: Whether each step is right.
+        height: Greatest height of a page in inches; a single taller row has a page to itself.
+
+    Returns:
+        The pages in order, for `wsol.draw.save_pages`.
+
+    Raises:
+        ValueError: If there are no images, or the numbers of steps, truths or titles differ.
+        UserError: If `difference` is asked for and the network has one step.
+    """
+    if not localizations:
+        raise ValueError("a grid needs at least one image")
+    rows, width = _grid_rows(localizations, truths, titles, width, difference, verdicts)
+    pages: list[list[list[Panel]]] = [[]]
+    for row in rows:
+        if pages[-1] and rows_height([*pages[-1], row], width) > height:
+            pages.append([])
+        pages[-1].append(row)
+    return [_grid(localizations, page, width, difference) for page in pages]
 
 
 @mpl.rc_context(STYLE)
@@ -142,20 +159,98 @@ def difference_figure(localization: Drawable, truth: BoxesOfImage | None = None,
     Raises:
         UserError: If the network has one step only.
     """
-    first, last = localization.steps[0], localization.steps[-1]
-    picture, size = display_image(localization.image), localization.image_size
-    row = [
-        Panel(overlay(picture, first.score_map), size, step_title(first, width / 3), first.box, truth),
-        Panel(overlay(picture, last.score_map), size, step_title(last, width / 3), last.box, truth),
-        _difference_panel(localization, picture, truth),
+    picture = display_image(localization.image)
+    verdicts = verdicts_if_known(localization, truth)
+    ends = [
+        _step_panel(localization, step, picture, truth, verdict, width / 3)
+        for step, verdict in ((localization.steps[0], verdicts[0]), (localization.steps[-1], verdicts[-1]))
     ]
-    headings = [f"step {first.step}", f"step {last.step}", f"step {last.step} − step {first.step}"]
-    return compose([row], width, headings, colour_bar="change")
+    row = [*ends, _change_panel(localization, picture, truth)]
+    headings = _headings(localization, "", changes=True)
+    return compose([row], width, [[headings[1], headings[-2], headings[-1]]], caption=localization.network, change=True)
 
 
-def _difference_panel(localization: Drawable, picture: npt.NDArray[np.float32], truth: BoxesOfImage | None) -> Panel:
+def _headings(localization: Drawable, photograph: str, changes: bool) -> list[str]:
+    """Heads of the columns: photograph, steps, change. A network of one step has a score map and no step 1."""
+    steps = localization.steps
+    if len(steps) == 1:
+        return [photograph, "score map"]
+    heads = [photograph, *(f"step {step.step}" for step in steps)]
+    return [*heads, f"change, step {steps[0].step} to {steps[-1].step}"] if changes else heads
+
+
+def _grid_rows(
+    localizations: Sequence[Drawable],
+    truths: Sequence[BoxesOfImage] | None,
+    titles: Sequence[str] | None,
+    width: float | None,
+    difference: bool,
+    verdicts: Sequence[Sequence[Verdict | None]] | None,
+) -> tuple[list[list[Panel]], float]:
+    columns = 1 + len(localizations[0].steps) + difference
+    width = width or min(PAGE, WIDEST_PANEL * columns)
+    boxes: Sequence[BoxesOfImage | None] = truths or [None] * len(localizations)
+    titles = titles or [found.path.name if found.path else "" for found in localizations]
+    if verdicts is None:
+        verdicts = [verdicts_if_known(found, truth) for found, truth in zip(localizations, boxes, strict=True)]
+    rows = [
+        _row(found, truth, title, marks, width / columns, difference)
+        for found, truth, title, marks in zip(localizations, boxes, titles, verdicts, strict=True)
+    ]
+    if any(len(row) != columns for row in rows):
+        raise ValueError("all images of a grid must have the same number of steps")
+    return rows, width
+
+
+def _grid(localizations: Sequence[Drawable], rows: Sequence[Sequence[Panel]], width: float, difference: bool) -> Figure:
+    headings = _headings(localizations[0], "photograph", difference)
+    return compose(rows, width, [headings], caption=localizations[0].network, change=difference)
+
+
+def _row(
+    localization: Drawable,
+    truth: BoxesOfImage | None,
+    title: str,
+    verdicts: Sequence[Verdict | None],
+    width: float,
+    changes: bool,
+) -> list[Panel]:
+    picture = display_image(localization.image)
+    panels = [Panel(picture, localization.image_size, _cut(title, characters(width)), truth=truth)]
+    panels += [
+        _step_panel(localization, step, picture, truth, verdict, width)
+        for step, verdict in zip(localization.steps, verdicts, strict=True)
+    ]
+    if changes:
+        panels.append(_change_panel(localization, picture, truth))
+    return panels
+
+
+def _cut(title: str, longest: int) -> str:
+    return title if len(title) <= longest else title[: longest - 1] + "…"
+
+
+def _step_panel(
+    localization: Drawable,
+    step: DrawableStep,
+    picture: npt.NDArray[np.float32],
+    truth: BoxesOfImage | None,
+    verdict: Verdict | None,
+    width: float,
+) -> Panel:
+    return Panel(
+        overlay(picture, step.score_map),
+        localization.image_size,
+        step_title(step, width, verdict),
+        step.box,
+        truth,
+        outline(step, localization.image_size),
+    )
+
+
+def _change_panel(localization: Drawable, picture: npt.NDArray[np.float32], truth: BoxesOfImage | None) -> Panel:
     first, last = localization.steps[0], localization.steps[-1]
     if first is last:
         raise UserError("a difference needs two steps; this network has one")
     change = difference_overlay(picture, first.score_map, last.score_map)
-    return Panel(change, localization.image_size, "orange gained, blue lost", None, truth)
+    return Panel(change, localization.image_size, "", None, truth)

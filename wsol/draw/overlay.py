@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgb
 from PIL import Image
 
-from wsol.draw.style import BLUE, SCORE_COLOURS, VERMILLION
+from wsol.draw.style import GAINED, LOST, SCORE_COLOURS
 
-OPACITY: Final = 0.62
-"""Opacity of the map. Constant, so that a colour of the colour bar means the same score everywhere."""
+OPACITY: Final = 0.8
+"""Opacity of the map where the score is 1; it falls with the score, so that the photograph shows where that is low."""
 
 FULL_CHANGE: Final = 0.5
 """Change of score drawn at full strength; greater changes look the same."""
 
-_MID_GREY: Final = 0.575  # what `pale_grey` makes of a mid-grey image
+_MID_GREY: Final = 0.5
 _LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
@@ -55,18 +55,17 @@ def fit_map(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(np.asarray(values, dtype=np.float32), (width, height), interpolation=method)
 
 
-def pale_grey(image: np.ndarray) -> np.ndarray:
-    """The grey picture under a map: hue and saturation then belong to the map alone.
+def faded(image: np.ndarray) -> np.ndarray:
+    """The picture under a map, with half of its colour taken away: strong colours belong to the map.
 
     Args:
         image: `(h, w, 3)` float RGB in [0, 1].
 
     Returns:
-        `(h, w, 3)` float32 grey in [0.15, 1]. Black is lifted so that dark photographs do not
-        swallow the low end of the colour map.
+        `(h, w, 3)` float32 RGB in [0, 1].
     """
-    grey = 0.15 + 0.85 * (image @ _LUMA)
-    return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
+    grey = (image @ _LUMA)[..., None]
+    return np.clip(0.5 * image + 0.5 * grey, 0, 1).astype(np.float32)
 
 
 def overlay(image: Image.Image | np.ndarray, score_map: np.ndarray) -> np.ndarray:
@@ -77,10 +76,11 @@ def overlay(image: Image.Image | np.ndarray, score_map: np.ndarray) -> np.ndarra
         score_map: `(H, W)` scores in [0, 1] that span the whole image, of any size.
 
     Returns:
-        `(h, w, 3)` float32 RGB in [0, 1]: the image in grey under colours of `SCORE_COLOURS`.
+        `(h, w, 3)` float32 RGB in [0, 1]: the faded image under colours of `SCORE_COLOURS`,
+        whose opacity grows with the score.
     """
     picture = display_image(image) if isinstance(image, Image.Image) else image
-    return _lay_scores(pale_grey(picture), np.clip(fit_map(score_map, *picture.shape[:2]), 0, 1))
+    return _lay_scores(faded(picture), np.clip(fit_map(score_map, *picture.shape[:2]), 0, 1))
 
 
 def difference_overlay(image: Image.Image | np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -92,11 +92,11 @@ def difference_overlay(image: Image.Image | np.ndarray, before: np.ndarray, afte
         after: `(H, W)` scores in [0, 1] of the later step.
 
     Returns:
-        `(h, w, 3)` float32 RGB in [0, 1]: orange where the score rose, blue where it fell; opacity grows
-        with the change, so the grey image alone is seen where nothing changed.
+        `(h, w, 3)` float32 RGB in [0, 1]: `GAINED` where the score rose, `LOST` where it fell; opacity grows
+        with the change, so the faded image alone is seen where nothing changed.
     """
     picture = display_image(image) if isinstance(image, Image.Image) else image
-    return _lay_change(pale_grey(picture), fit_map(after - before, *picture.shape[:2]))
+    return _lay_change(faded(picture), fit_map(after - before, *picture.shape[:2]))
 
 
 def score_bar() -> ListedColormap:
@@ -111,11 +111,12 @@ def change_bar() -> ListedColormap:
     return ListedColormap(_lay_change(np.full((255, 3), _MID_GREY, np.float32), change))
 
 
-def _lay_scores(grey: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return (1 - OPACITY) * grey + OPACITY * SCORE_COLOURS(scores)[..., :3].astype(np.float32)
+def _lay_scores(picture: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    opacity = OPACITY * scores[..., None]
+    return (1 - opacity) * picture + opacity * SCORE_COLOURS(scores)[..., :3].astype(np.float32)
 
 
-def _lay_change(grey: np.ndarray, change: np.ndarray) -> np.ndarray:
+def _lay_change(picture: np.ndarray, change: np.ndarray) -> np.ndarray:
     opacity = 0.85 * np.minimum(np.abs(change) / FULL_CHANGE, 1)[..., None]
-    colour = np.where(change[..., None] > 0, to_rgb(VERMILLION), to_rgb(BLUE)).astype(np.float32)
-    return (1 - opacity) * grey + opacity * colour
+    colour = np.where(change[..., None] > 0, to_rgb(GAINED), to_rgb(LOST)).astype(np.float32)
+    return (1 - opacity) * picture + opacity * colour

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import matplotlib as mpl
 import matplotlib.patheffects
@@ -19,19 +18,18 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from wsol.draw.overlay import FULL_CHANGE, change_bar, score_bar
-from wsol.draw.style import STYLE, VERMILLION
-
-PREDICTED: Final = VERMILLION
-TRUTH: Final = "white"
+from wsol.draw.style import PREDICTED, STYLE, TRUTH
 
 _GAP = 0.07
 _MARGIN = 0.04
 _TITLE = 0.16
 _FOOT = 0.31
-_HEADING = 0.14
+_HEADING = 0.15
+_TALLEST = 1.6  # greatest height of a panel over its width; taller images are drawn narrower
+_ONE_LINE = {False: 4.6, True: 6.6}  # width in inches that holds legend and colour bars side by side
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Panel:
         title: Text above the picture.
         predicted: `(4,)` predicted box x0 y0 x1 y1 in that frame, or None.
         truth: `(K, 4)` ground-truth boxes in that frame.
-        title_colour: Colour of the title.
+        contour: `(N, 2)` corners x y of the threshold's outline in that frame, or None.
     """
 
     picture: npt.NDArray[np.float32]
@@ -52,7 +50,7 @@ class Panel:
     title: str = ""
     predicted: npt.NDArray[np.int64] | None = None
     truth: npt.NDArray[np.int64] | None = None
-    title_colour: str = "black"
+    contour: npt.NDArray[np.float64] | None = None
 
 
 def draw_box(axes: Axes, box: Sequence[int] | npt.NDArray[np.int64], colour: str, dashed: bool = False) -> None:
@@ -94,6 +92,11 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_axis_off()
     for box in panel.truth if panel.truth is not None else ():
         draw_box(axes, box, TRUTH, dashed=True)
+    if panel.contour is not None:
+        rim = mpl.patheffects.withStroke(linewidth=1.7, foreground="black", alpha=0.6)
+        axes.add_patch(
+            Polygon(panel.contour, closed=True, fill=False, edgecolor=PREDICTED, linewidth=0.8, path_effects=[rim])
+        )
     if panel.predicted is not None:
         draw_box(axes, panel.predicted, PREDICTED)
     axes.set_xlim(0, width)
@@ -103,36 +106,38 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
 def compose(
     rows: Sequence[Sequence[Panel]],
     width: float,
-    headings: Sequence[str] = (),
-    colour_bar: str | None = "score",
-    tallest: float = 1.6,
+    headings: Sequence[Sequence[str]] = (),
+    caption: str = "",
+    change: bool = False,
 ) -> Figure:
-    """A figure of rows of panels with one legend and one colour bar below them.
+    """A figure of rows of panels with one legend and the colour bars below them.
 
     Args:
-        rows: Panels row by row; every row has as many panels as the first.
+        rows: Panels row by row; no row has more panels than the first.
         width: Width of the figure in inches.
-        headings: Text above each column.
-        colour_bar: "score", "change", or None for none.
-        tallest: Greatest height of a panel over its width; taller images are drawn narrower.
+        headings: Text above each panel of the first row, or one such list for every row.
+        caption: Text above everything, such as the network's name.
+        change: Explain the colours of change as well as those of score.
 
     Returns:
         The figure.
     """
-    columns = len(rows[0])
-    cell = (width - 2 * _MARGIN - (columns - 1) * _GAP) / columns
-    heights = [cell * min(tallest, max(panel.size[1] / panel.size[0] for panel in row)) for row in rows]
-    titles = [_TITLE * max(panel.title.count("\n") + 1 if panel.title else 0 for panel in row) for row in rows]
-    foot = _FOOT if colour_bar or _has_boxes(rows) else 0.0
-    top = _MARGIN + (_HEADING if headings else 0.0)
-    total = top + sum(heights) + sum(titles) + (len(rows) - 1) * 1.3 * _GAP + foot + _MARGIN
+    headed = dict(enumerate(headings))
+    cell, heights = _cell(rows, width), _heights(rows, width)
+    titles = [_title_height(row) for row in rows]
+    foot = _foot(width, change)
+    total = rows_height(rows, width, len(headed), bool(caption), change)
+    top = _MARGIN
 
     figure = Figure(figsize=(width, total))
-    for column, heading in enumerate(headings):
-        x = _MARGIN + column * (cell + _GAP)
-        figure.text(x / width, 1 - _MARGIN / total, heading, weight="bold", va="top", size=STYLE["axes.titlesize"])
-    for row, height, title in zip(rows, heights, titles, strict=True):
-        top += title
+    if caption:
+        figure.text(_MARGIN / width, 1 - top / total, caption, va="top", size=STYLE["axes.titlesize"], color="0.3")
+        top += _HEADING
+    for number, (row, height, title) in enumerate(zip(rows, heights, titles, strict=True)):
+        for column, heading in enumerate(headed.get(number, ())):
+            x = _MARGIN + column * (cell + _GAP)
+            figure.text(x / width, 1 - top / total, heading, weight="bold", va="top", size=STYLE["axes.titlesize"])
+        top += (_HEADING if number in headed else 0.0) + title
         for column, panel in enumerate(row):
             x = _MARGIN + column * (cell + _GAP)
             panel_width = min(cell, height * panel.size[0] / panel.size[1])
@@ -141,32 +146,53 @@ def compose(
                 (x / width, 1 - (top + panel_height) / total, panel_width / width, panel_height / total)
             )
             draw_panel(axes, panel)
-            figure.text(
-                x / width,
-                1 - (top - 0.035) / total,
-                panel.title,
-                va="bottom",
-                color=panel.title_colour,
-                linespacing=1.1,
-            )
+            figure.text(x / width, 1 - (top - 0.05) / total, panel.title, va="baseline", linespacing=1.1)
         top += height + 1.3 * _GAP
-    _draw_legend(figure, rows, width, total)
-    if colour_bar:
-        _draw_colour_bar(figure, colour_bar, width, total)
+    _draw_legend(figure, rows, width, total, foot)
+    _draw_colour_bar(figure, "score", width, total, place=int(change))
+    if change:
+        _draw_colour_bar(figure, "change", width, total, place=0)
     return figure
 
 
-def _has_boxes(rows: Sequence[Sequence[Panel]]) -> bool:
-    return any(panel.predicted is not None or panel.truth is not None for row in rows for panel in row)
+def rows_height(
+    rows: Sequence[Sequence[Panel]], width: float, headings: int = 1, caption: bool = True, change: bool = True
+) -> float:
+    """Height in inches of a figure that `compose` makes."""
+    pictures = sum(_heights(rows, width)) + sum(_title_height(row) for row in rows) + (len(rows) - 1) * 1.3 * _GAP
+    return 2 * _MARGIN + (headings + caption) * _HEADING + pictures + _foot(width, change)
 
 
-def _draw_legend(figure: Figure, rows: Sequence[Sequence[Panel]], width: float, total: float) -> None:
-    """Say what the solid and the dashed box are, if drawn."""
+def _cell(rows: Sequence[Sequence[Panel]], width: float) -> float:
+    columns = len(rows[0])
+    return (width - 2 * _MARGIN - (columns - 1) * _GAP) / columns
+
+
+def _heights(rows: Sequence[Sequence[Panel]], width: float) -> list[float]:
+    cell = _cell(rows, width)
+    return [cell * min(_TALLEST, max(panel.size[1] / panel.size[0] for panel in row)) for row in rows]
+
+
+def _title_height(row: Sequence[Panel]) -> float:
+    lines = max(panel.title.count("\n") + 1 if panel.title else 0 for panel in row)
+    return _TITLE * lines if lines < 2 else _TITLE + 0.115 * (lines - 1)
+
+
+def _foot(width: float, change: bool) -> float:
+    """Height of the legend and the colour bars; they stand in two lines where one is too narrow."""
+    return _FOOT if width >= _ONE_LINE[change] else 2 * _FOOT
+
+
+def _draw_legend(figure: Figure, rows: Sequence[Sequence[Panel]], width: float, total: float, foot: float) -> None:
+    """Say what the lines are that are drawn."""
     rim = [mpl.patheffects.withStroke(linewidth=2.4, foreground="black", alpha=0.75)]
+    panels = [panel for row in rows for panel in row]
     lines = []
-    if any(panel.predicted is not None for row in rows for panel in row):
-        lines.append(Line2D([], [], color=PREDICTED, linewidth=1.3, path_effects=rim, label="predicted"))
-    if any(panel.truth is not None for row in rows for panel in row):
+    if any(panel.predicted is not None for panel in panels):
+        has_contour = any(panel.contour is not None for panel in panels)
+        label = "predicted: contour at the threshold and its box" if has_contour else "predicted box"
+        lines.append(Line2D([], [], color=PREDICTED, linewidth=1.3, path_effects=rim, label=label))
+    if any(panel.truth is not None for panel in panels):
         lines.append(
             Line2D([], [], color=TRUTH, linewidth=1.3, dashes=(2.2, 1.2), path_effects=rim, label="ground truth")
         )
@@ -174,7 +200,7 @@ def _draw_legend(figure: Figure, rows: Sequence[Sequence[Panel]], width: float, 
         figure.legend(
             handles=lines,
             loc="center left",
-            bbox_to_anchor=(_MARGIN / width, 0.195 / total),
+            bbox_to_anchor=(_MARGIN / width, (foot - _FOOT + 0.195) / total),
             ncols=2,
             borderpad=0,
             borderaxespad=0,
@@ -183,20 +209,17 @@ def _draw_legend(figure: Figure, rows: Sequence[Sequence[Panel]], width: float, 
         )
 
 
-def _draw_colour_bar(figure: Figure, kind: str, width: float, total: float) -> None:
-    """A bar in the very colours of the overlay, as they look on a mid-grey picture."""
-    length = min(1.3, 0.4 * width)
-    axes = figure.add_axes(((width - _MARGIN - 0.2 - length) / width, 0.16 / total, length / width, 0.07 / total))
-    low, high, colours, label = (
-        (0.0, 1.0, score_bar(), "score")
-        if kind == "score"
-        else (-FULL_CHANGE, FULL_CHANGE, change_bar(), "change of score")
-    )
+def _draw_colour_bar(figure: Figure, kind: str, width: float, total: float, place: int) -> None:
+    """A bar in the very colours of the overlay, as they look on mid-grey; `place` counts from the right."""
+    length = 0.8
+    right = width - _MARGIN - 0.15 - place * (length + 0.85)
+    axes = figure.add_axes(((right - length) / width, 0.16 / total, length / width, 0.07 / total))
+    low, high, colours = (0.0, 1.0, score_bar()) if kind == "score" else (-FULL_CHANGE, FULL_CHANGE, change_bar())
     ticks = [low, (low + high) / 2, high]
     bar = figure.colorbar(
         ScalarMappable(Normalize(low, high), colours), cax=axes, orientation="horizontal", ticks=ticks
     )
-    bar.ax.set_xticklabels(["0", "0.5", "1"] if kind == "score" else [f"≤ −{high:g}", "0", f"≥ +{high:g}"])
+    bar.ax.set_xticklabels(["0", "0.5", "1"] if kind == "score" else [f"−{high:g}", "0", f"+{high:g}"])
     bar.outline.set_linewidth(0.4)
     axes.tick_params(length=1.5, pad=1, labelsize=6)
-    figure.text(axes.get_position().x0 - 0.06 / width, 0.195 / total, label, ha="right", va="center", size=7)
+    figure.text(axes.get_position().x0 - 0.06 / width, 0.195 / total, kind, ha="right", va="center", size=7)

@@ -8,11 +8,14 @@ the usual two-column layout, and the type is 7 to 8 points at that size.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-from matplotlib.colors import Colormap
+import numpy as np
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
 from tdam.errors import UserError
@@ -20,6 +23,7 @@ from tdam.files import replacing
 
 COLUMN: Final = 3.4
 PAGE: Final = 7.0
+PAGE_HEIGHT: Final = 9.5
 
 # Okabe and Ito's palette: eight colours that stay apart with every kind of colour blindness.
 # Source: https://jfly.uni-koeln.de/color/
@@ -36,8 +40,16 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
 CYCLE: Final = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 
-SCORE_COLOURS: Final[Colormap] = mpl.colormaps["viridis"]
-"""Colour of a score in [0, 1]: perceptually uniform and safe for colour-blind readers."""
+# One colour, one meaning, in figures, animations, the demo and the report.
+PREDICTED: Final = SKY
+"""The predicted box, and the threshold's contour that it bounds."""
+TRUTH: Final = "#FFFFFF"
+"""Ground-truth boxes, always dashed."""
+GAINED, LOST = GREEN, PURPLE
+"""Where the last step's score is above and below the first's."""
+
+SCORE_COLOURS: Final[Colormap] = ListedColormap(mpl.colormaps["inferno"](np.linspace(0.25, 1, 256)), "scores")
+"""Colour of a score in [0, 1]: dark red to pale yellow, lighter with the score, safe for colour-blind readers."""
 
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
@@ -96,6 +108,38 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     with replacing(path) as temporary, mpl.rc_context(STYLE):
         figure.savefig(temporary, dpi=dpi, metadata=metadata)
     return path
+
+
+def save_pages(figures: Sequence[Figure], path: str | Path, dpi: int = 200) -> list[Path]:
+    """Write several figures: one PDF of as many pages, or numbered PNG or SVG files.
+
+    Args:
+        figures: The pages in order, at least one.
+        path: Where to write. A single figure gets this name; several PNG or SVG files get `-1`, `-2`, … before the
+            suffix.
+        dpi: Pixels per inch, as in `save`.
+
+    Returns:
+        The paths written, in order.
+
+    Raises:
+        UserError: If the suffix is none of `SUFFIXES` or a file cannot be written.
+    """
+    path = Path(path)
+    if len(figures) == 1:
+        return [save(figures[0], path, dpi)]
+    if path.suffix.lower() != ".pdf":
+        return [
+            save(figure, path.with_stem(f"{path.stem}-{number}"), dpi) for number, figure in enumerate(figures, start=1)
+        ]
+    with (
+        replacing(path) as temporary,
+        mpl.rc_context(STYLE),
+        PdfPages(temporary, metadata={"CreationDate": None}) as pages,
+    ):
+        for figure in figures:
+            pages.savefig(figure, dpi=dpi)
+    return [path]
 
 
 def png_bytes(figure: Figure, dpi: int = 150) -> bytes:

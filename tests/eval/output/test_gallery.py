@@ -18,6 +18,7 @@ from eval.options import EvaluationOptions
 from eval.output.gallery import PICKS, coloured_map, outcomes, pick, pick_for_gallery, read_predictions
 from tdam.errors import UnknownNameError
 from wsol.data import load_dataset
+from wsol.draw.overlay import OPACITY
 from wsol.draw.style import SCORE_COLOURS
 
 
@@ -95,12 +96,12 @@ def test_a_class_called_nan_keeps_its_name(tmp_path: Path) -> None:
     assert np.isnan(row["confidence"])
 
 
-def test_a_coloured_map_has_the_colours_of_its_scores() -> None:
+def test_a_coloured_map_has_the_colours_and_the_opacity_of_its_scores() -> None:
     scores = np.zeros((80, 80), np.float32)
     scores[:, 40:] = 1
-    pixels = np.asarray(coloured_map(scores))
-    for column, score in ((3, 0.0), (36, 1.0)):
-        assert np.allclose(pixels[20, column] / 255, SCORE_COLOURS(score)[:3], atol=0.01)
+    pixels = np.asarray(coloured_map(scores)) / 255
+    assert pixels[20, 3, 3] == 0
+    assert np.allclose(pixels[20, 36], [*SCORE_COLOURS(1.0)[:3], OPACITY], atol=0.01)
 
 
 def test_the_gallery_of_an_evaluation_says_what_predictions_say(tmp_path: Path) -> None:

@@ -69,13 +69,16 @@ def test_an_animation_of_one_image(folder: Path, checkpoint: Path) -> None:
     assert Image.open("moving.gif").is_animated
 
 
-def test_more_images_than_fit_one_figure_are_refused(
+def test_more_images_than_fit_a_page_become_pages(
     folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in range(39):
+    for number in range(9):
         Image.new("RGB", (8, 8)).save(f"photos/{number}.png")
-    assert show(checkpoint, "photos", "--output", "all.png") == 2
-    assert "let --output name a folder" in capsys.readouterr().err
+    assert show(checkpoint, "photos", "--output", "out/all.png") == 0
+    written = sorted(path.name for path in Path("out").iterdir())
+    assert written[:2] == ["all-1.png", "all-2.png"]
+    said = capsys.readouterr().err
+    assert all(name in said for name in written)
 
 
 def test_json_says_what_the_localizer_says(folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
