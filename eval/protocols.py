@@ -102,21 +102,6 @@ class Protocol:
         side = np.array([self._resized(length) for length in map_size] * 2, dtype=np.float64)
         return (np.asarray(boxes, dtype=np.float64) + self._crop_start(map_size)) * size / side
 
-    def hit(
-        self,
-        iou: npt.ArrayLike,
-        iou_threshold: float = 0.5,
-        figure: Literal["gt_known_loc", "top_k_loc"] = "gt_known_loc",
-    ) -> npt.NDArray[np.bool_]:
-        """Whether an IoU counts as a hit, for one of the figures.
-
-        >>> get_protocol("ts-cam").hit(0.5).item(), get_protocol("ts-cam").hit(0.5, figure="top_k_loc").item()
-        (True, False)
-        """
-        strict = self.gt_known_strict if figure == "gt_known_loc" else self.top_k_strict
-        values = np.asarray(iou)
-        return values > iou_threshold if strict else values >= iou_threshold
-
     def average(self, hits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Percent of hits ``(N, ...)`` over images of classes ``(N,)``, or over the means of the classes.
 

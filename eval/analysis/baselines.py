@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eval.judging.hits import demanded_level, iou_levels
 from eval.protocols import Protocol
 from wsol.data import GroundTruth
 from wsol.sweep import BoxConvention, box_iou
@@ -84,7 +85,7 @@ def hits_of_boxes(
         boxes: ``(S, 4)`` boxes in score-map pixels, the same for every image.
         truth: N arrays ``(K_i, 4)`` of ground truth in score-map pixels.
         protocol: Decides what a hit is.
-        iou_threshold: IoU demanded.
+        iou_threshold: IoU demanded, one of `eval.judging.hits.IOU_THRESHOLDS`.
 
     Returns:
         ``(N, S)`` bool.
@@ -95,7 +96,7 @@ def hits_of_boxes(
         iou = box_iou(np.concatenate(part), boxes, protocol.convention.closed_pixels)
         starts = np.cumsum([0, *map(len, part)])[:-1]
         best = np.maximum.reduceat(iou, starts, axis=0)
-        hits[first : first + CHUNK] = protocol.hit(best, iou_threshold)
+        hits[first : first + CHUNK] = iou_levels(best) >= demanded_level(protocol, iou_threshold=iou_threshold)
     return hits
 
 
@@ -108,7 +109,7 @@ def baselines(
     """GT-known Loc of the best centre box and of the full image.
 
     Args:
-        ground_truth: Lists of a split; every image needs a box.
+        ground_truth: Lists of a split; images without a box are left out.
         protocol: Decides frame, IoU, hit and mean.
         map_size: Width and height of the score map.
         iou_threshold: IoU demanded.
@@ -116,12 +117,12 @@ def baselines(
     Returns:
         ``"centre_box"`` (the best size for the split) and ``"full_image"``.
     """
+    boxed = [place for place, one in enumerate(ground_truth.boxes) if len(one)]
     truth = [
-        protocol.map_boxes(boxes, size, map_size)
-        for boxes, size in zip(ground_truth.boxes, ground_truth.sizes, strict=True)
+        protocol.map_boxes(ground_truth.boxes[place], ground_truth.sizes[place], map_size) for place in boxed
     ]
     boxes = centre_boxes(map_size, protocol.convention)
-    percent = protocol.average(hits_of_boxes(boxes, truth, protocol, iou_threshold), ground_truth.labels)
+    percent = protocol.average(hits_of_boxes(boxes, truth, protocol, iou_threshold), ground_truth.labels[boxed])
     best = int(percent.argmax())
     return {
         name: BaselineFigure(float(percent[index]), (x0, y0, x1, y1))

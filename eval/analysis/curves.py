@@ -1,59 +1,53 @@
-"""Figures of a split, counted from its records: threshold curves, and what is read from them."""
+"""What is counted from the records of a split: threshold curves, and the hits that the records keep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eval.judging.records import IOU_THRESHOLDS, Records, demanded_level, hits_at
+from eval.judging.hits import (
+    CLS_FIGURES,
+    IOU_THRESHOLDS,
+    LOC_FIGURES,
+    POLICIES,
+    any_step_hits,
+    row_hits,
+)
+from eval.judging.records import Records
+from eval.judging.split import JudgedSplit
 from eval.protocols import Protocol
+from wsol.data import GroundTruth
 from wsol.sweep import cam_thresholds, cut_table
 
-LOC_FIGURES = ("gt_known_loc", "top1_loc", "top5_loc")
 ANY_STEP = "any"
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Accuracies of one row over all images of a split, in percent.
+    """Accuracies of one row over the images that have ground-truth boxes, in percent.
 
     Attributes:
         thresholds: Score-map thresholds ``(n,)``.
         largest: MaxBoxAcc curve ``(n,)`` of each IoU threshold: box of the largest contour.
         all: MaxBoxAccV2 curve ``(n,)`` of each IoU threshold: best box of all contours.
         localization: ``gt_known_loc``, ``top1_loc`` and ``top5_loc`` ``(n,)``, at IoU 0.5.
-        classification: ``top1_cls`` and ``top5_cls``.
-        held: The localization figures at further thresholds, which need not be among the ``(n,)``.
+        at_policy: The localization figures at the thresholds known beforehand: policy ("headline", "fixed") -> figure.
     """
 
     thresholds: npt.NDArray[np.float64]
     largest: dict[float, npt.NDArray[np.float64]]
     all: dict[float, npt.NDArray[np.float64]]
     localization: dict[str, npt.NDArray[np.float64]]
-    classification: dict[str, float]
-    held: dict[float, dict[str, float]]
+    at_policy: dict[str, dict[str, float]]
 
     @property
     def best_threshold(self) -> float:
         """Threshold of the highest GT-known Loc, the lowest of several: an oracle on the counted images."""
         return float(self.thresholds[self.localization["gt_known_loc"].argmax()])
-
-    def at(self, threshold: float) -> dict[str, float]:
-        """GT-known, Top-1 and Top-5 Loc at a threshold.
-
-        Raises:
-            ValueError: If nothing was counted at that threshold.
-        """
-        if threshold in self.held:
-            return self.held[threshold]
-        index = int(np.abs(self.thresholds - threshold).argmin())
-        if abs(self.thresholds[index] - threshold) > 1e-9:
-            raise ValueError(f"nothing was counted at threshold {threshold}; the nearest is {self.thresholds[index]:g}")
-        return {name: float(curve[index]) for name, curve in self.localization.items()}
 
     def max_box_acc(self) -> dict[float, float]:
         """MaxBoxAcc of each IoU threshold, each at its own best threshold (oracle)."""
@@ -64,132 +58,161 @@ class Curves:
         return {iou: float(curve.max()) for iou, curve in self.all.items()}
 
 
-def row_hits(
-    records: Records, row: int, thresholds: npt.NDArray[np.float64], protocol: Protocol
-) -> dict[str, npt.NDArray[np.bool_]]:
-    """Every yes-or-no figure of one row, ``(N, n)`` over images and thresholds.
+@dataclass(frozen=True)
+class Counts:
+    """Everything counted from the records of a split, by row; with several steps also for ``any``.
 
-    Keys: ``largest@<iou>``, ``all@<iou>``, ``gt_known_loc``, ``top1_loc``, ``top5_loc``; and ``top1_cls``,
-    ``top5_cls`` as ``(N, 1)``.
+    Attributes:
+        curves: Localization; empty where no image has a box.
+        classification: ``top1_cls`` and ``top5_cls`` in percent of all images; empty where only maps are known.
+        degenerate: Positions of the images with a constant or NaN map at some step.
+        unreadable: Positions of the images that could not be read.
     """
-    hits = {}
-    for rule in ("largest", "all"):
-        for iou in IOU_THRESHOLDS:
-            level = demanded_level(iou, protocol.gt_known_strict)
-            hits[f"{rule}@{iou}"] = hits_at(records, row, thresholds, level, rule)
-    top_k_hits = hits_at(records, row, thresholds, demanded_level(0.5, protocol.top_k_strict), "largest")
-    top1, top5 = records["in_top1"][:, row, None], records["in_top5"][:, row, None]
-    return hits | {
-        "gt_known_loc": hits["largest@0.5"],
-        "top1_loc": top_k_hits & top1,
-        "top5_loc": top_k_hits & top5,
-        "top1_cls": top1,
-        "top5_cls": top5,
-    }
+
+    curves: dict[str, Curves]
+    classification: dict[str, dict[str, float]]
+    degenerate: list[int]
+    unreadable: list[int]
 
 
-def any_step_hits(
-    records: Records, steps: Sequence[int], thresholds: npt.NDArray[np.float64], protocol: Protocol
-) -> dict[str, npt.NDArray[np.bool_]]:
-    """The figures of `row_hits` where an image counts if any step gets it right.
-
-    This is the TDAM authors' accuracy over steps: with T steps a network has T guesses, and knowing which of them
-    is right takes the ground truth. It is an oracle, not a result of the network.
-    """
-    per_step = [row_hits(records, row, thresholds, protocol) for row in steps]
-    return {name: np.logical_or.reduce([hits[name] for hits in per_step]) for name in per_step[0]}
-
-
-class CurveCounter:
-    """Sums the weighted hits of records, chunk by chunk.
+class ImageWeights:
+    """Weight of each image of a split in a mean: one each, or such that every class weighs the same.
 
     Args:
-        rows: Names of the rows in the records.
-        protocol: Conventions of hits and means.
-        labels: Class of every image of the split ``(N,)``.
-        held: Further thresholds to count the localization figures at.
-        cam_threshold_interval: Step of the thresholds.
-    """
-
-    def __init__(
-        self,
-        rows: Sequence[str],
-        protocol: Protocol,
-        labels: npt.NDArray[np.int64],
-        held: Sequence[float] = (),
-        cam_threshold_interval: float = 0.001,
-    ) -> None:
-        self.rows = tuple(rows)
-        self.protocol = protocol
-        self.labels = labels
-        self.held = tuple(held)
-        self.thresholds = cam_thresholds(cam_threshold_interval)
-        self._sums: dict[str, dict[str, npt.NDArray[Any]]] = {}
-
-    def count(self, records: Records) -> None:
-        """Count a chunk of records."""
-        macro = self.protocol.macro
-        weights = image_weights(records["index"], self.labels, self.protocol) if macro else None
-        representative, place = distinct_thresholds(
-            np.unique(records["maximum"]), np.append(self.thresholds, self.held)
-        )
-        for name, hits_of in self._sources(records).items():
-            sums = self._sums.setdefault(name, {})
-            for figure, hits in hits_of(representative).items():
-                total = hits.sum(axis=0) if weights is None else weights @ hits
-                total = total[place] if len(total) > 1 else total
-                sums[figure] = sums.get(figure, 0) + total
-
-    def curves(self, num_images: int) -> dict[str, Curves]:
-        """Curves of every row, and with several steps of ``any``."""
-        share = 100.0 if self.protocol.macro else 100.0 / num_images
-        return {name: self._curves(sums, share) for name, sums in self._sums.items()}
-
-    def _curves(self, sums: dict[str, npt.NDArray[Any]], share: float) -> Curves:
-        percent = {figure: np.asarray(total, dtype=np.float64) * share for figure, total in sums.items()}
-        count = len(self.thresholds)
-        return Curves(
-            thresholds=self.thresholds,
-            largest={iou: percent[f"largest@{iou}"][:count] for iou in IOU_THRESHOLDS},
-            all={iou: percent[f"all@{iou}"][:count] for iou in IOU_THRESHOLDS},
-            localization={name: percent[name][:count] for name in LOC_FIGURES},
-            classification={name: float(percent[name][0]) for name in ("top1_cls", "top5_cls")},
-            held={
-                threshold: {name: float(percent[name][count + place]) for name in LOC_FIGURES}
-                for place, threshold in enumerate(self.held)
-            },
-        )
-
-    def _sources(
-        self, records: Records
-    ) -> dict[str, Callable[[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.bool_]]]]:
-        def of_row(row: int) -> Callable[[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.bool_]]]:
-            return lambda thresholds: row_hits(records, row, thresholds, self.protocol)
-
-        sources = {name: of_row(row) for row, name in enumerate(self.rows)}
-        steps = [row for row, name in enumerate(self.rows) if name.isdigit()]
-        if len(steps) > 1:
-            sources[ANY_STEP] = lambda thresholds: any_step_hits(records, steps, thresholds, self.protocol)
-        return sources
-
-
-def image_weights(
-    indices: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], protocol: Protocol
-) -> npt.NDArray[np.float64]:
-    """Weight of images in a mean: one each, or for means over classes such that every class weighs the same.
-
-    Args:
-        indices: Positions of the images ``(N,)``.
-        labels: Class of every image of the split.
+        ground_truth: Lists of the split.
         protocol: Says which mean.
 
-    Returns:
-        ``(N,)``; over all images of a macro mean they sum to 1.
+    Attributes:
+        boxed: ``(N,)`` bool, which images have ground-truth boxes: those that means of hits are taken over.
     """
-    if not protocol.macro:
-        return np.ones(len(indices))
-    sizes = np.bincount(labels)
-    return 1.0 / (np.count_nonzero(sizes) * sizes[labels[indices]])
+
+    def __init__(self, ground_truth: GroundTruth, protocol: Protocol) -> None:
+        self.labels = ground_truth.labels
+        self.macro = protocol.macro
+        self.boxed = np.array([len(boxes) > 0 for boxes in ground_truth.boxes], dtype=bool)
+
+    @property
+    def num_boxed(self) -> int:
+        """How many images have boxes."""
+        return int(self.boxed.sum())
+
+    def of(self, indices: npt.NDArray[np.integer], boxed_only: bool) -> npt.NDArray[np.float64]:
+        """Weights ``(n,)`` of images; over all images of a mean over classes they sum to 1.
+
+        Args:
+            indices: Positions of the images ``(n,)``.
+            boxed_only: The mean is over images with boxes; the others weigh nothing.
+        """
+        counted = self.boxed if boxed_only else np.ones(len(self.labels), dtype=bool)
+        if not self.macro:
+            return counted[indices].astype(np.float64)
+        sizes = np.bincount(self.labels[counted], minlength=self.labels.max() + 1)
+        of_class = np.divide(1.0, sizes, out=np.zeros(len(sizes)), where=sizes > 0) / np.count_nonzero(sizes)
+        return np.where(counted[indices], of_class[self.labels[indices]], 0.0)
+
+
+class _RowSums:
+    """Sums of hits of one row (or of any step), chunk by chunk; weighted where every class weighs the same."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, Any] = {}
+        self.kept: Any = 0
+        self.classification: Any = 0
+
+    def add(
+        self,
+        curves: dict[str, npt.NDArray[np.bool_]],
+        place: npt.NDArray[np.intp],
+        kept: npt.NDArray[np.bool_],
+        classes: npt.NDArray[np.bool_],
+        weights: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None,
+    ) -> None:
+        """Add the hits of some images: at stand-in thresholds, at the known ones, and of the classification."""
+        of_boxes, of_all = (None, None) if weights is None else weights
+        for figure, hits in curves.items():
+            self.curves[figure] = self.curves.get(figure, 0) + _total(hits, of_boxes)[place]
+        self.kept = self.kept + _total(kept.reshape(len(kept), -1), of_boxes)
+        self.classification = self.classification + _total(classes, of_all)
+
+
+def _total(hits: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64] | None) -> npt.NDArray[Any]:
+    """Sum over images: a count, or a sum of weights."""
+    return hits.sum(axis=0) if weights is None else weights @ hits
+
+
+def count_split(judged: JudgedSplit, cam_threshold_interval: float = 0.001) -> Counts:
+    """Count the records of a split once.
+
+    Args:
+        judged: The judged split.
+        cam_threshold_interval: Step of the curves' thresholds.
+    """
+    thresholds = cam_thresholds(cam_threshold_interval)
+    weights = ImageWeights(judged.ground_truth, judged.protocol)
+    sums: dict[str, _RowSums] = {}
+    degenerate: list[int] = []
+    unreadable: list[int] = []
+    for records in judged.records():
+        index = records["index"]
+        degenerate += index[records["degenerate"].any(axis=1)].tolist()
+        unreadable += index[records["unreadable"]].tolist()
+        stand_ins, place = distinct_thresholds(np.unique(records["maximum"]), thresholds)
+        means = (weights.of(index, True), weights.of(index, False)) if judged.protocol.macro else None
+        for name, (curves_at, kept, classes) in _sources(judged, records).items():
+            sums.setdefault(name, _RowSums()).add(curves_at(stand_ins), place, kept, classes, means)
+    macro = judged.protocol.macro
+    of_boxes = 100.0 if macro else 100.0 / max(weights.num_boxed, 1)
+    of_all = 100.0 if macro else 100.0 / len(judged.ground_truth)
+    return Counts(
+        curves={name: _curves(row, thresholds, of_boxes) for name, row in sums.items()} if weights.num_boxed else {},
+        classification={
+            name: dict(zip(CLS_FIGURES, (row.classification * of_all).tolist(), strict=True))
+            for name, row in sums.items()
+            if judged.has_logits
+        },
+        degenerate=degenerate,
+        unreadable=unreadable,
+    )
+
+
+def _curves(sums: _RowSums, thresholds: npt.NDArray[np.float64], share: float) -> Curves:
+    percent = {figure: np.asarray(total, dtype=np.float64) * share for figure, total in sums.curves.items()}
+    kept = (np.asarray(sums.kept, dtype=np.float64) * share).reshape(len(POLICIES), len(LOC_FIGURES))
+    return Curves(
+        thresholds=thresholds,
+        largest={iou: percent[f"largest@{iou}"] for iou in IOU_THRESHOLDS},
+        all={iou: percent[f"all@{iou}"] for iou in IOU_THRESHOLDS},
+        localization={name: percent[name] for name in LOC_FIGURES},
+        at_policy={
+            policy: dict(zip(LOC_FIGURES, kept[place].tolist(), strict=True)) for place, policy in enumerate(POLICIES)
+        },
+    )
+
+
+_Source = tuple[
+    Callable[[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.bool_]]], npt.NDArray[np.bool_], npt.NDArray[np.bool_]
+]
+
+
+def _sources(judged: JudgedSplit, records: Records) -> dict[str, _Source]:
+    """Per row: hits at any thresholds, the hits that records keep, and whether the class is right."""
+    protocol = judged.protocol
+    classes = np.stack([records["in_top1"], records["in_top5"]], axis=-1)
+
+    def of_row(row: int) -> Callable[[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.bool_]]]:
+        return lambda thresholds: row_hits(records, row, thresholds, protocol)
+
+    sources: dict[str, _Source] = {
+        name: (of_row(row), records["hit"][:, row], classes[:, row]) for row, name in enumerate(judged.rows)
+    }
+    steps = [row for row, name in enumerate(judged.rows) if name in judged.steps]
+    if len(steps) > 1:
+        sources[ANY_STEP] = (
+            lambda thresholds: any_step_hits(records, steps, thresholds, protocol),
+            records["hit"][:, steps].any(axis=1),
+            classes[:, steps].any(axis=1),
+        )
+    return sources
 
 
 def distinct_thresholds(
@@ -213,19 +236,3 @@ def distinct_thresholds(
     cuts = cut_table(maxima, thresholds)
     _, first, place = np.unique(cuts, axis=1, return_index=True, return_inverse=True)
     return thresholds[first], np.asarray(place).reshape(-1)
-
-
-def count_curves(
-    chunks: Iterable[Records],
-    rows: Sequence[str],
-    protocol: Protocol,
-    labels: npt.NDArray[np.int64],
-    held: Sequence[float] = (),
-) -> dict[str, Curves]:
-    """Curves of every row of a split, from all its records; arguments as in `CurveCounter`."""
-    counter = CurveCounter(rows, protocol, labels, held)
-    num_images = 0
-    for records in chunks:
-        counter.count(records)
-        num_images += len(records)
-    return counter.curves(num_images)

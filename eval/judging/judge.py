@@ -7,24 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eval.judging.records import Records, iou_levels, record_type
+from eval.judging.hits import decide_hits, iou_levels, kept_hits
+from eval.judging.records import Records, record_type
+from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
 from eval.measures.attention_shift import AttentionShift
 from eval.measures.fusion import fuse_steps, softmax
-from eval.measures.outcomes import outcomes
+from eval.measures.outcomes import Outcome, outcome
 from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
-from tdam.errors import UserError
 from wsol.boxes import boxes_from_score_map
 from wsol.data import GroundTruth
 from wsol.metrics import PixelAveragePrecision, label_ranks
 from wsol.sweep import best_iou_per_cut, cut_table
 
 FUSED_ROWS = ("mean", "max", "confidence")
+NO_BOXES = np.zeros((0, 4))
+PLACEHOLDER = np.zeros((1, 4), dtype=np.int64)
 MaskOf = Callable[[int, tuple[int, int]], npt.NDArray[np.uint8] | None]
 
 
@@ -40,23 +44,6 @@ def row_names(steps: int, has_logits: bool) -> tuple[str, ...]:
     if steps == 1:
         return names
     return names + (FUSED_ROWS if has_logits else FUSED_ROWS[:2])
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Score-map thresholds that are known before the pass.
-
-    Attributes:
-        fixed: The protocol's or the user's one threshold.
-        val: Threshold of every row, chosen on the validation split; None where there is none.
-    """
-
-    fixed: float
-    val: dict[str, float] | None = None
-
-    def headline(self, row: str) -> float:
-        """The threshold of a row's headline figures: chosen on val where it exists, else the fixed one."""
-        return self.fixed if self.val is None else self.val[row]
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ class SplitPass:
             ``(B,)`` records in the order of the batch.
 
         Raises:
-            UserError: If an image has no ground-truth box or a label that is no class of the network.
+            UserError: If a label is no class of the network.
         """
         indices = batch.indices
         labels = self.ground_truth.labels[indices]
@@ -98,25 +85,21 @@ class SplitPass:
         records = np.zeros(len(indices), dtype=record_type(len(self.rows)))
         records["index"] = indices
         records["unreadable"] = [index in batch.unreadable for index in indices.tolist()]
+        records["boxed"] = [len(self.ground_truth.boxes[index]) > 0 for index in indices.tolist()]
         records["degenerate"][:, : len(batch.degenerate)] = batch.degenerate.T
-        boxes = self._boxes_in_map(indices, batch.score_maps.shape[-2:]) if self.has_boxes else None
+        truth = self._boxes_in_map(indices, batch.score_maps.shape[-2:])
         for number, (name, maps, scores) in enumerate(self._rows_of(batch, probabilities, labels)):
             self._classify(records, number, scores, labels)
-            if boxes is not None:
-                self._localize(records, number, name, maps, boxes)
+            self._localize(records, number, name, maps, truth)
             self._count_pixels(name, maps, records)
         self._box_predictions(records, batch)
         if self.filtered_steps is not None and batch.predicted_cams is not None and batch.logits is not None:
             readable = ~records["unreadable"]
             self.filtered_steps.update(batch.predicted_cams[:, readable], batch.logits[:, readable], labels[readable])
         if self.attention_shift is not None:
-            self.attention_shift.update_batch(batch, self.ground_truth, self.protocol, self.mask_of)
+            hits = np.stack([kept_hits(records, step) for step in range(self._num_steps)])
+            self.attention_shift.update_batch(batch, self.ground_truth, self.protocol, hits, self.mask_of)
         return records
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether the split knows boxes at all; a split with masks only is scored by its pixels."""
-        return self.ground_truth.masks is None or any(len(boxes) for boxes in self.ground_truth.boxes)
 
     def _rows_of(
         self, batch: MapBatch, probabilities: npt.NDArray[np.float32] | None, labels: npt.NDArray[np.int64]
@@ -132,18 +115,15 @@ class SplitPass:
         fused = fuse_steps(batch.score_maps, probabilities, labels)
         return rows + [(name, fused[name].score_maps, fused[name].probabilities) for name in self.rows[steps:]]
 
-    def _boxes_in_map(self, indices: npt.NDArray[np.int64], map_size: tuple[int, ...]) -> list[npt.NDArray[np.int64]]:
+    def _boxes_in_map(self, indices: npt.NDArray[np.int64], map_size: tuple[int, ...]) -> list[npt.NDArray[Any]]:
+        """Ground-truth boxes of each image in score-map pixels, ``(K, 4)``; an image without any has K = 0."""
         height, width = map_size
-        boxes = []
+        truth: list[npt.NDArray[Any]] = []
         for index in indices.tolist():
-            if len(self.ground_truth.boxes[index]) == 0:
-                raise UserError(
-                    f"{self.ground_truth.image_ids[index]} of {self.ground_truth.dataset} "
-                    f"{self.ground_truth.split} has no ground-truth box: add one to the lists or leave the image out"
-                )
-            image_size = self.ground_truth.sizes[index]
-            boxes.append(self.protocol.map_boxes(self.ground_truth.boxes[index], image_size, (width, height)))
-        return boxes
+            boxes = self.ground_truth.boxes[index]
+            size = self.ground_truth.sizes[index]
+            truth.append(self.protocol.map_boxes(boxes, size, (width, height)) if len(boxes) else NO_BOXES)
+        return truth
 
     def _localize(
         self,
@@ -151,21 +131,44 @@ class SplitPass:
         row: int,
         name: str,
         maps: npt.NDArray[np.floating],
-        boxes: Sequence[npt.NDArray[np.int64]],
+        truth: Sequence[npt.NDArray[Any]],
     ) -> None:
-        sweep = best_iou_per_cut(maps, boxes, self.protocol.convention)
+        """Judge the boxes of one row: levels, hits, IoU, kind of error. The only place where hits are decided."""
+        boxed, readable = records["boxed"], ~records["unreadable"]
+        # The sweep compares with something for every image; what it says of images without a box is not used.
+        sweep = best_iou_per_cut(maps, [one if len(one) else PLACEHOLDER for one in truth], self.protocol.convention)
+        judged = boxed & readable
         records["maximum"][:, row] = sweep.maximum
-        records["reached_largest"][:, row] = iou_levels(sweep.largest)
-        records["reached_all"][:, row] = iou_levels(sweep.all)
-        headline, fixed = cut_table(sweep.maximum, [self.thresholds.headline(name), self.thresholds.fixed]).T
+        records["reached_largest"][:, row] = np.where(judged[:, None], iou_levels(sweep.largest), 0)
+        records["reached_all"][:, row] = np.where(judged[:, None], iou_levels(sweep.all), 0)
+        thresholds = (self.thresholds.headline(name), self.thresholds.fixed)
+        records["hit"][:, row] = decide_hits(records, row, thresholds, self.protocol)
+        headline, fixed = cut_table(sweep.maximum, thresholds).T
         image = np.arange(len(sweep))
-        records["iou"][:, row] = sweep.largest[image, headline]
-        records["iou_fixed"][:, row] = sweep.largest[image, fixed]
-        records["candidates"][:, row] = sweep.num_boxes[image, headline]
-        boxes_in_map = sweep.largest_boxes[image, headline]
-        records["box"][:, row] = self._in_image(records["index"], boxes_in_map, maps.shape[-2:])
-        in_top1 = None if (records["class_id"][:, row] < 0).all() else records["in_top1"][:, row]
-        records["outcome"][:, row] = outcomes(boxes_in_map, boxes, in_top1, self.protocol)
+        for field, cut in (("iou", headline), ("iou_fixed", fixed)):
+            records[field][:, row] = np.select([~boxed, ~readable], [np.nan, 0.0], sweep.largest[image, cut])
+        records["candidates"][:, row] = np.where(judged, sweep.num_boxes[image, headline], 0)
+        found = sweep.largest_boxes[image, headline]
+        records["box"][:, row] = self._in_image(records, found, maps.shape[-2:])
+        records["outcome"][:, row] = self._outcomes(records, row, found, truth)
+
+    def _outcomes(
+        self, records: Records, row: int, found: npt.NDArray[Any], truth: Sequence[npt.NDArray[Any]]
+    ) -> list[Outcome]:
+        """Kind of error of each image."""
+        has_class = bool((records["class_id"][:, row] >= 0).any())
+        hits = kept_hits(records, row, "top1_loc" if has_class else "gt_known_loc")
+        kinds = []
+        for place, boxes in enumerate(truth):
+            if not len(boxes):
+                kinds.append(Outcome.NO_BOX)
+            elif records["unreadable"][place]:
+                kinds.append(Outcome.UNREADABLE)
+            else:
+                right = bool(records["in_top1"][place, row]) if has_class else None
+                closed = self.protocol.convention.closed_pixels
+                kinds.append(outcome(found[place], boxes, right, bool(hits[place]), closed))
+        return kinds
 
     def _box_predictions(self, records: Records, batch: MapBatch) -> None:
         """Boxes of each step's own top class, for people and programs that use the network without labels."""
@@ -174,19 +177,22 @@ class SplitPass:
         for row, maps in enumerate(batch.predicted_maps):
             threshold = self.thresholds.headline(self.rows[row])
             boxes = np.concatenate([boxes_from_score_map(one, threshold) for one in maps])
-            records["predicted_box"][:, row] = self._in_image(records["index"], boxes, maps.shape[-2:])
+            records["predicted_box"][:, row] = self._in_image(records, boxes, maps.shape[-2:])
 
     def _in_image(
-        self, indices: npt.NDArray[np.int64], boxes: npt.NDArray[np.integer], map_size: tuple[int, ...]
+        self, records: Records, boxes: npt.NDArray[np.integer], map_size: tuple[int, ...]
     ) -> npt.NDArray[np.int64]:
-        """One box of each image, carried from its map to its original frame; -1 where that frame is not listed."""
+        """One box of each image, carried from its map to its original frame.
+
+        -1 where the image is unreadable or its size is not listed.
+        """
         height, width = map_size
-        found = np.full((len(indices), 4), -1, dtype=np.int64)
-        for place, size in enumerate(self.ground_truth.sizes[indices]):
-            if size[0]:
+        carried = np.full((len(records), 4), -1, dtype=np.int64)
+        for place, size in enumerate(self.ground_truth.sizes[records["index"]]):
+            if size[0] and not records["unreadable"][place]:
                 box = self.protocol.unmap_boxes(boxes[place], size, (width, height))
-                found[place] = np.clip(np.floor(box + 0.5), 0, np.tile(size - 1, 2))
-        return found
+                carried[place] = np.clip(np.floor(box + 0.5), 0, np.tile(size - 1, 2))
+        return carried
 
     def _classify(
         self, records: Records, row: int, scores: npt.NDArray[np.float32] | None, labels: npt.NDArray[np.int64]

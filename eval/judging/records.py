@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eval.judging.hits import LOC_FIGURES, POLICIES
 from tdam.errors import UserError
-from wsol.sweep import cut_table
 
 NUM_CUTS = 256
-IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 Records = npt.NDArray[np.void]
 RecordMap = np.memmap[Any, np.dtype[np.void]]
 
@@ -28,15 +27,19 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
     Fields (one value per row unless said otherwise):
         index: Position of the image in the split, one per image; -1 marks a record not yet written.
         unreadable: The image could not be read and counts as a miss, one per image.
+        boxed: The image has ground-truth boxes, one per image; without one nothing can be found.
         degenerate: The raw map was constant or held a NaN.
         maximum: Maximum of the 8-bit map.
-        reached_largest, reached_all: Per cut, the IoU level (see `iou_levels`) of the box of the largest contour, and
-            of the best box of all contours.
+        reached_largest, reached_all: Per cut, the IoU level (see `eval.judging.hits.iou_levels`) of the box of the
+            largest contour, and of the best box of all contours; 0 for an image that is unreadable or has no box.
+        hit: Whether the image is found, per threshold policy and figure (`eval.judging.hits`: POLICIES, LOC_FIGURES).
         class_id, confidence: Top class and its probability; -1 and NaN where only maps are known.
         in_top1, in_top5: Whether the label is among the first one and five classes.
-        box: Box of the label's map at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image.
+        box: Box of the label's map at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image; -1
+            where the image is unreadable or its size is not known.
         predicted_box: Box of the map of the row's own top class; zeros for fusions and where only maps are known.
-        iou, candidates, outcome: IoU of that box, number of boxes of all contours, and kind of error.
+        iou, candidates, outcome: IoU of that box, number of boxes of all contours, and kind of error. An unreadable
+            image has IoU 0 and no candidates; an image without ground-truth boxes has IoU NaN.
         iou_fixed: IoU of the box at the fixed threshold.
     """
     rows = (num_rows,)
@@ -44,10 +47,12 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
         [
             ("index", np.int64),
             ("unreadable", np.bool_),
+            ("boxed", np.bool_),
             ("degenerate", np.bool_, rows),
             ("maximum", np.uint8, rows),
             ("reached_largest", np.uint8, (num_rows, NUM_CUTS)),
             ("reached_all", np.uint8, (num_rows, NUM_CUTS)),
+            ("hit", np.bool_, (num_rows, len(POLICIES), len(LOC_FIGURES))),
             ("class_id", np.int32, rows),
             ("confidence", np.float32, rows),
             ("in_top1", np.bool_, rows),
@@ -126,42 +131,3 @@ def read_records(paths: list[Path], batch_size: int = 1, chunk: int = 4096) -> I
     for start in range(0, len(files[0]), chunk):
         records = np.concatenate([file[start : start + chunk] for file in files])
         yield records[np.argsort(records["index"], kind="stable")]
-
-
-def iou_levels(iou: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """How many of the rising demands ``>= 0.3, > 0.3, >= 0.5, > 0.5, >= 0.7, > 0.7`` each IoU meets.
-
-    One byte thus answers every protocol, whether it asks for "at least" or "above".
-
-    >>> iou_levels(np.array([0.2, 0.5, 0.51, 1.0])).tolist()
-    [0, 3, 4, 6]
-    """
-    return sum(((iou >= t).astype(np.uint8) + (iou > t) for t in IOU_THRESHOLDS), np.zeros(iou.shape, np.uint8))
-
-
-def demanded_level(iou_threshold: float, strict: bool = False) -> int:
-    """The level of `iou_levels` that an IoU threshold demands.
-
-    >>> demanded_level(0.5), demanded_level(0.5, strict=True)
-    (3, 4)
-    """
-    return 2 * IOU_THRESHOLDS.index(iou_threshold) + 1 + strict
-
-
-def hits_at(records: Records, row: int, thresholds: npt.ArrayLike, level: int, rule: str) -> npt.NDArray[np.bool_]:
-    """Whether each image is localized, at each threshold.
-
-    Args:
-        records: ``(N,)`` records.
-        row: Number of the row.
-        thresholds: ``(n,)`` thresholds relative to a map's maximum.
-        level: Demanded level of `iou_levels`.
-        rule: "largest" or "all".
-
-    Returns:
-        ``(N, n)`` bool; an unreadable image is never localized.
-    """
-    reached = records[f"reached_{rule}"][:, row]
-    cuts = cut_table(records["maximum"][:, row], thresholds)
-    hits = np.take_along_axis(reached, cuts, axis=1) >= level
-    return hits & ~records["unreadable"][:, None]

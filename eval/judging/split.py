@@ -10,15 +10,17 @@ from typing import Any
 
 from torchmetrics import Metric
 
-from eval.analysis.curves import Curves, count_curves
-from eval.judging.judge import MaskOf, SplitPass, Thresholds, new_attention_shift, new_pixel_metrics, rows_of
+from eval.judging.judge import MaskOf, SplitPass, new_attention_shift, new_pixel_metrics, rows_of
 from eval.judging.process import Process
 from eval.judging.records import RecordFile, Records, read_records
 from eval.judging.state import load_state, save_state
+from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
+from eval.measures.attention_shift import AttentionShift
 from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
 from wsol.data import GroundTruth
+from wsol.metrics import PixelAveragePrecision
 
 SECONDS_BETWEEN_SAVES = 10.0
 Progress = Callable[[int], None]
@@ -26,29 +28,40 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class JudgedSplit:
-    """What a pass over a split found.
+    """What a pass over a split leaves: one record per image, and counters of what is not per image.
+
+    Nothing here is counted from the records; `eval.analysis` does that.
 
     Attributes:
         ground_truth: Lists of the split.
+        protocol: Conventions it was judged by.
+        thresholds: Thresholds known beforehand.
         rows: Names of what was judged, see `eval.judging.judge.row_names`.
-        curves: Curves of every row, and of ``any`` with several steps; empty where no image has a box.
-        pxap: PxAP of every row in percent; empty where no image has a mask.
-        attention_shift: How maps move from step to step, see `eval.measures.attention_shift`; None where not asked for.
-        filtered_steps: The TDAM authors' any-step accuracy, see `eval.measures.tdam_steps`; None without `step_filter`.
+        has_logits: Whether classes were predicted.
         record_files: Records of every process.
         batch_size: Images per batch, by which they are dealt out to processes.
-        unreadable: Images that could not be read: name -> what is wrong.
+        pixel_metrics: PxAP of every row; empty where no image has a mask.
+        attention_shift: How maps move from step to step; None where not asked for.
+        filtered_steps: The TDAM authors' any-step accuracy; None without `step_filter`.
+        faults: Images that this run could not read: name -> what is wrong.
     """
 
     ground_truth: GroundTruth
+    protocol: Protocol
+    thresholds: Thresholds
     rows: tuple[str, ...]
-    curves: dict[str, Curves]
-    pxap: dict[str, float]
-    attention_shift: dict[str, Any] | None
-    filtered_steps: dict[str, float] | None
+    has_logits: bool
     record_files: list[Path]
     batch_size: int
-    unreadable: dict[str, str]
+    pixel_metrics: dict[str, PixelAveragePrecision]
+    attention_shift: AttentionShift | None
+    filtered_steps: FilteredStepAccuracy | None
+    faults: dict[str, str]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the rows that are steps."""
+        return tuple(name for name in self.rows if name.isdigit())
 
     def records(self) -> Iterator[Records]:
         """All records, chunk by chunk."""
@@ -126,29 +139,22 @@ def judge_split(
     records.flush()
     save_state(state, done, counters, known)
     process.wait()
-    record_files = [record_path(folder, rank) for rank in range(process.count)]
-    curves = {}
-    if any(len(boxes) for boxes in ground_truth.boxes):
-        held = (thresholds.fixed,)
-        curves = count_curves(read_records(record_files, source.batch_size), rows, protocol, ground_truth.labels, held)
+    faults: dict[str, str] = {}
+    for of_process in process.gather(unreadable):
+        faults |= of_process
     return JudgedSplit(
         ground_truth=ground_truth,
+        protocol=protocol,
+        thresholds=thresholds,
         rows=rows,
-        curves=curves,
-        pxap={name: metric.compute() for name, metric in pixel_metrics.items()},
-        attention_shift=None if shift is None else shift.compute(),
-        filtered_steps=None if filtered is None else filtered.compute(),
-        record_files=record_files,
+        has_logits=source.has_logits,
+        record_files=[record_path(folder, rank) for rank in range(process.count)],
         batch_size=source.batch_size,
-        unreadable=_unreadable(read_records(record_files, source.batch_size), ground_truth, process.gather(unreadable)),
+        pixel_metrics=pixel_metrics,
+        attention_shift=shift,
+        filtered_steps=filtered,
+        faults=faults,
     )
-
-
-def _unreadable(chunks: Iterator[Records], ground_truth: GroundTruth, faults: list[dict[str, str]]) -> dict[str, str]:
-    """Every image that the records mark as unreadable, with its fault where this run saw it."""
-    known = {name: fault for of_process in faults for name, fault in of_process.items()}
-    names = [ground_truth.image_ids[i] for chunk in chunks for i in chunk["index"][chunk["unreadable"]]]
-    return {name: known.get(name, "could not be read before the run was resumed") for name in names}
 
 
 def record_path(folder: Path, rank: int) -> Path:

@@ -80,6 +80,7 @@ def image_figures(
     thresholds: Sequence[float],
     probabilities: npt.NDArray[np.floating] | None = None,
     mask: npt.NDArray[np.uint8] | None = None,
+    hits: npt.NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
     """Every figure of one image.
 
@@ -90,6 +91,8 @@ def image_figures(
         thresholds: Threshold of each step, relative to the map's maximum.
         probabilities: `(T, C)` class probabilities; without them figures of classes are left out.
         mask: `(H, W)` uint8, 1 object, 0 background, 255 ignored; without it `energy_in_mask` is left out.
+        hits: `(T,)` whether the image is found at each step, as an evaluation decided it; without them a box counts
+            from IoU 0.5 on.
 
     Returns:
         Figures by key, see `figure_keys`. Undefined ones are left out.
@@ -98,7 +101,8 @@ def image_figures(
     regions = [region(one, threshold) for one, threshold in zip(score_maps, thresholds, strict=True)]
     candidates = [largest_boxes(one, steps) for one in regions]
     boxes = np.stack([found[0] for found in candidates])
-    hits: npt.NDArray[np.bool_] = np.any(box_iou(boxes, truth) >= IOU_HIT, axis=1)
+    if hits is None:
+        hits = np.any(box_iou(boxes, truth) >= IOU_HIT, axis=1)
     inside = boxes_area(truth, score_maps.shape[1:])
     figures = {}
     for step in range(steps):
@@ -199,6 +203,7 @@ class AttentionShift(Metric):
         image_sizes: Any,
         logits: Any = None,
         masks: Sequence[npt.NDArray[np.uint8] | None] | None = None,
+        hits: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         """Count a batch.
 
@@ -208,6 +213,8 @@ class AttentionShift(Metric):
             image_sizes: `(N, 2)` width and height of the original images.
             logits: `(T, N, C)`, or None where only maps are known.
             masks: N masks `(H, W)` uint8 (1 object, 0 background, 255 ignored) or None each.
+            hits: `(T, N)` whether each image is found at each step, as an evaluation decided it; without them a box
+                counts from IoU 0.5 on.
 
         Raises:
             InputError: If the inputs do not fit each other, or an image has no box.
@@ -229,6 +236,7 @@ class AttentionShift(Metric):
                 self.thresholds,
                 None if probabilities is None else probabilities[:, image],
                 None if masks is None else masks[image],
+                None if hits is None else hits[:, image],
             )
             self._add(figures, several=len(truth) > 1)
 
@@ -237,17 +245,23 @@ class AttentionShift(Metric):
         batch: MapBatch,
         ground_truth: GroundTruth,
         protocol: Protocol,
+        hits: npt.NDArray[np.bool_],
         mask_of: Callable[[int, tuple[int, int]], npt.NDArray[np.uint8] | None] | None = None,
     ) -> None:
-        """Count what an evaluation pass has at hand; images that could not be read are left out.
+        """Count what an evaluation pass has at hand; images that are unreadable or have no box are left out.
 
         Args:
             batch: Maps of some images.
-            ground_truth: Lists of the split; every image has a box.
+            ground_truth: Lists of the split.
             protocol: Says how boxes are brought to the map's pixels.
+            hits: `(T, B)` whether each image is found at each step.
             mask_of: Gives the mask of an image at a size `(H, W)`, or None.
         """
-        kept = [place for place, index in enumerate(batch.indices.tolist()) if index not in batch.unreadable]
+        kept = [
+            place
+            for place, index in enumerate(batch.indices.tolist())
+            if index not in batch.unreadable and len(ground_truth.boxes[index])
+        ]
         if not kept:
             return
         indices = batch.indices[kept].tolist()
@@ -262,6 +276,7 @@ class AttentionShift(Metric):
             sizes,
             None if batch.logits is None else batch.logits[:, kept],
             None if mask_of is None else [mask_of(index, (height, width)) for index in indices],
+            hits[:, kept],
         )
 
     def compute(self) -> dict[str, Any]:

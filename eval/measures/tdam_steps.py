@@ -119,16 +119,22 @@ def width_height_iou(box: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     return intersection / union if union > 0 else 0.0
 
 
-def any_step_accuracy(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], k: int = 1) -> float:
-    """Percent of images whose label is among the k highest logits of any step: an oracle over T guesses.
+def right_at_any_step(
+    logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], k: int = 1
+) -> npt.NDArray[np.bool_]:
+    """Whether each image's label is among the k highest logits of any step: an oracle over T guesses.
 
     Args:
         logits: ``(T, N, C)``.
         labels: ``(N,)``.
         k: Guesses per step.
+
+    Returns:
+        ``(N,)`` bool.
     """
     top_k = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
-    return float((top_k == labels[:, None]).any(axis=(0, 2)).mean() * 100)
+    right: npt.NDArray[np.bool_] = (top_k == labels[:, None]).any(axis=(0, 2))
+    return right
 
 
 class FilteredStepAccuracy(Metric):
@@ -167,13 +173,13 @@ class FilteredStepAccuracy(Metric):
         Args:
             cams: ``(T, N, h, w)`` raw maps of each step's own top class.
             logits: ``(T, N, C)``.
-            labels: ``(N,)``.
+            labels: ``(N,)``; no image at all is fine.
         """
         boxes = np.array([[heat_map_box(cam) for cam in of_step] for of_step in cams]).reshape(*cams.shape[:2], 4)
         filtered = filter_steps(boxes, softmax(logits).max(axis=-1), logits)
         self.images += len(labels)
         for k, state in ((1, self.num_top1), (5, self.num_top5)):
-            state += round(any_step_accuracy(filtered, labels, k) * len(labels) / 100)
+            state += int(right_at_any_step(filtered, labels, k).sum())
 
     def compute(self) -> dict[str, float]:
         """Percent of images, under the keys of results.json.

@@ -1,1 +1,1 @@
-"""The files and tables that people read, written from one evaluation."""
+"""The files and tables that people read, each written from one `Evaluation`."""

@@ -31,7 +31,7 @@ def write_coco(folder: Path, judged: JudgedSplit) -> None:
     Raises:
         UserError: If only maps were judged, so that there are no predicted classes.
     """
-    step = sum(name.isdigit() for name in judged.rows) - 1
+    step = len(judged.steps) - 1
     detections: list[dict[str, Any]] = []
     for records in judged.records():
         for record in records[records["class_id"][:, step] >= 0]:

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from eval.analysis.intervals import Bootstrap
 from eval.options import INFERENCE_OPTIONS
-from eval.output.gallery import read_predictions
-from eval.output.results import PREDICTIONS, read_results
+from eval.output.predictions import HIT_COLUMNS, PREDICTIONS, read_predictions
+from eval.output.results import read_results
 from tdam.errors import UserError
 
 FIGURES = {
@@ -28,8 +28,12 @@ FIGURES = {
     "top1_loc": "Top-1 Loc",
     "top5_loc": "Top-5 Loc",
     "mean_iou": "mean IoU",
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
 }
-IOU_HIT = 0.5
+# Figures of the whole split, which no figure of each image adds up to: they have no paired interval.
+OF_SPLIT = ("max_box_acc", "max_box_acc_v2", "pxap")
 STRICT_KEYS = ("dataset", "protocol")
 
 
@@ -42,7 +46,7 @@ class Difference:
         first: The figure of the first result in percent.
         second: The figure of the second.
         difference: Second minus first, in points.
-        low: Lower end of the paired 95 % interval of the difference.
+        low: Lower end of the paired 95 % interval of the difference; None for a figure of the whole split.
         high: Upper end.
     """
 
@@ -50,8 +54,15 @@ class Difference:
     first: float
     second: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    @property
+    def verdict(self) -> int:
+        """1 where the second is better beyond chance, -1 where it is worse, 0 where the interval does not say."""
+        if self.low is None or self.high is None:
+            return 0
+        return int(self.low > 0) - int(self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -86,23 +97,17 @@ class ReadResult:
     last: pd.DataFrame
 
     def values(self, figure: str) -> npt.NDArray[np.float64] | None:
-        """A figure of every image, from 0 to 1, or None where nothing was predicted."""
-        hit = localized(self.last["iou"].to_numpy(), self.results["conventions"], figure)
-        match figure:
-            case "mean_iou":
-                return self.last["iou"].to_numpy(dtype=np.float64)
-            case "gt_known_loc":
-                return hit.astype(np.float64)
-        if self.results["metrics"]["top1_cls"] is None:
+        """A figure of every image, from 0 to 1, or None where nothing is known; NaN for images it leaves out."""
+        if figure == "mean_iou":
+            values = self.last["iou"]
+        elif figure in HIT_COLUMNS:
+            values = self.last[HIT_COLUMNS[figure]]
+        elif self.results["metrics"][figure] is None:
             return None
-        right = self.last["top1_correct" if figure.startswith("top1") else "top5_correct"].to_numpy() == 1
-        return (right if figure.endswith("cls") else right & hit).astype(np.float64)
-
-
-def localized(iou: npt.NDArray[np.float64], conventions: dict[str, Any], figure: str) -> npt.NDArray[np.bool_]:
-    """Whether boxes of these IoUs count as hits for a figure under the conventions of a results.json."""
-    strict = conventions["gt_known_strict" if figure == "gt_known_loc" else "top_k_strict"]
-    return iou > IOU_HIT if strict else iou >= IOU_HIT
+        else:
+            values = self.last["top1_correct" if figure == "top1_cls" else "top5_correct"]
+        known = values.to_numpy(dtype=np.float64)
+        return None if np.isnan(known).all() else known
 
 
 def read_result(path: Path) -> ReadResult:
@@ -112,10 +117,7 @@ def read_result(path: Path) -> ReadResult:
         UserError: If one of them is missing or damaged.
     """
     results = read_results(path)
-    table = (path if path.is_dir() else path.parent) / PREDICTIONS
-    if not table.is_file():
-        raise UserError(f"{table} is missing: a comparison needs the predictions beside results.json")
-    predictions = read_predictions(table)
+    predictions = read_predictions((path if path.is_dir() else path.parent) / PREDICTIONS)
     last = predictions[predictions["step"] == predictions["step"].max()].reset_index(drop=True)
     return ReadResult(path, results, last)
 
@@ -136,25 +138,37 @@ def compare(first: ReadResult, second: ReadResult, replicates: int = 1000) -> Co
     _check_equal(first, second, "split", first.results["data"]["split"], second.results["data"]["split"])
     if first.last["image"].tolist() != second.last["image"].tolist():
         raise UserError(f"{second.path} judged other images than {first.path}: use the same split and --limit")
-    weights = None
-    if first.results["conventions"]["macro"]:
-        sizes = first.last["label"].value_counts()
-        weights = 1.0 / sizes[first.last["label"]].to_numpy()
-    figures = [name for name in FIGURES if first.values(name) is not None and second.values(name) is not None]
-    bootstraps = []
-    for result in (first, second):
-        bootstrap = Bootstrap(len(figures), replicates)
-        values = np.stack([value for name in figures if (value := result.values(name)) is not None], axis=1)
-        bootstrap.update(np.arange(len(values)), values, weights)
-        bootstraps.append(bootstrap)
-    differences = []
-    for place, figure in enumerate(figures):
-        one, other = (bootstrap.interval(place).value for bootstrap in bootstraps)
-        change = bootstraps[1].paired_difference(bootstraps[0], place)
-        differences.append(Difference(figure, one, other, change.value, change.low, change.high))
+    differences = [
+        difference
+        for figure in FIGURES
+        if (difference := _difference(first, second, figure, replicates)) is not None
+    ]
     return Comparison(
         (first.results["model"], second.results["model"]), len(first.last), tuple(differences), _warnings(first, second)
     )
+
+
+def _difference(first: ReadResult, second: ReadResult, figure: str, replicates: int) -> Difference | None:
+    """One figure of both, or None where one of them lacks it."""
+    if figure in OF_SPLIT:
+        one, other = (result.results["metrics"][figure] for result in (first, second))
+        return None if one is None or other is None else Difference(figure, one, other, other - one, None, None)
+    bootstraps = []
+    for result in (first, second):
+        values = result.values(figure)
+        if values is None:
+            return None
+        counted = np.flatnonzero(~np.isnan(values))
+        weights = None
+        if result.results["conventions"]["macro"]:
+            labels = result.last["label"].iloc[counted]
+            weights = 1.0 / labels.value_counts()[labels].to_numpy()
+        bootstrap = Bootstrap(1, replicates)
+        bootstrap.update(counted, values[counted, None], weights)
+        bootstraps.append(bootstrap)
+    one, other = (bootstrap.interval(0).value for bootstrap in bootstraps)
+    change = bootstraps[1].paired_difference(bootstraps[0], 0)
+    return Difference(figure, one, other, change.value, change.low, change.high)
 
 
 def _check_equal(first: ReadResult, second: ReadResult, what: str, one: Any, other: Any) -> None:
@@ -187,13 +201,13 @@ def comparison_table(comparison: Comparison) -> Table:
     for heading in ("figure", first, second, "difference", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
     for row in comparison.differences:
-        clear = "*" if row.low > 0 or row.high < 0 else " "
+        interval = "" if row.low is None else f"[{row.low:+.2f}, {row.high:+.2f}]".replace("[", "\\[")
         table.add_row(
             FIGURES[row.figure],
             f"{row.first:.2f}",
             f"{row.second:.2f}",
-            f"{row.difference:+.2f}{clear}",
-            f"[{row.low:+.2f}, {row.high:+.2f}]".replace("[", "\\["),
+            f"{row.difference:+.2f}{'*' if row.verdict else ' '}",
+            interval,
         )
     return table
 

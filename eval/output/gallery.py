@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from eval.maps import MapSource
-from tdam.errors import check_name
+from eval.output.predictions import HIT_COLUMNS
+from tdam.errors import UserError, check_name
+from tdam.files import write_bytes, write_text
 from wsol import draw
 from wsol.data import ImageError, LocalizationDataset
 from wsol.draw.overlay import OPACITY, fit_map
@@ -24,29 +28,10 @@ from wsol.localization import Localization, StepLocalization
 FOLDER: Final = "gallery"
 INDEX: Final = "gallery.json"
 PICKS: Final = ("correct", "wrong", "gained", "lost", "random")
-IOU_HIT: Final = 0.5
+FOUND: Final = HIT_COLUMNS["gt_known_loc"]
 PHOTO_SIDE: Final = 256
 MAP_SIDE: Final = 40
 """Maps are enlarged from 7 to 14 cells a side; the browser enlarges these pixels as smoothly again."""
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Read predictions.csv, names as text whatever they are.
-
-    Args:
-        path: The file.
-
-    Returns:
-        One row per image and step, as `eval.output.results.prediction_chunks` wrote them.
-    """
-    texts = ("image", "label_name", "class_name")
-    numbers = ("confidence", "iou", "iou_fixed")
-    return pd.read_csv(
-        path,
-        dtype=dict.fromkeys(texts, str),
-        keep_default_na=False,  # a class may be called "NA" or "null"
-        na_values={name: ["", "nan", "NaN"] for name in numbers},
-    )
 
 
 def outcomes(predictions: pd.DataFrame) -> pd.Series:
@@ -56,9 +41,11 @@ def outcomes(predictions: pd.DataFrame) -> pd.Series:
         predictions: Rows of predictions.csv, the steps of an image in rising order.
 
     Returns:
-        By image name: "gained" (wrong, then right), "lost" (right, then wrong), "correct" (right at both) or "wrong".
+        By image name: "gained" (not found at the first step, found at the last), "lost" (found, then not), "correct"
+        (found at both) or "wrong". Images without a ground-truth box are left out: nothing was to be found.
     """
-    hits = predictions["iou"].ge(IOU_HIT).groupby(predictions["image"], sort=False).agg(["first", "last"])
+    judged = predictions[predictions[FOUND].notna()]
+    hits = judged[FOUND].eq(1).groupby(judged["image"], sort=False).agg(["first", "last"])
     first, last = hits["first"].astype(bool), hits["last"].astype(bool)
     kinds = np.select([last & ~first, first & ~last, last & first], ["gained", "lost", "correct"], "wrong")
     return pd.Series(kinds, index=hits.index)
@@ -182,47 +169,78 @@ def picture_grid(
     )
 
 
-def write_gallery(
-    folder: Path,
-    source: MapSource,
-    dataset: LocalizationDataset,
-    predictions: pd.DataFrame,
-    names: Sequence[str],
-) -> Path:
-    """Write small photographs and maps of chosen images, and an index of them, for the report.
+@dataclass(frozen=True)
+class Gallery:
+    """Chosen images with their pictures, as the report shows them.
+
+    Attributes:
+        entries: One per image; pictures are named as in `pictures`.
+        pictures: Content of the WebP files by name. Names of images never become names of files.
+    """
+
+    entries: list[dict[str, Any]]
+    pictures: dict[str, bytes]
+
+    def write(self, folder: Path) -> Path:
+        """Write the pictures and an index of them below a results folder.
+
+        Returns:
+            Path of the index.
+        """
+        for name, content in self.pictures.items():
+            write_bytes(folder / FOLDER / name, content)
+        index = folder / FOLDER / INDEX
+        write_text(index, json.dumps(self.entries, indent=1) + "\n")
+        return index
+
+    @classmethod
+    def read(cls, folder: Path) -> Gallery:
+        """Read what `write` wrote below a results folder; empty if there is no gallery.
+
+        Raises:
+            UserError: If the index or a picture is missing or damaged.
+        """
+        index = folder / FOLDER / INDEX
+        if not index.is_file():
+            return cls([], {})
+        try:
+            entries = json.loads(index.read_text(encoding="utf-8"))
+            names = [name for entry in entries for name in (entry["photo"], *(step["map"] for step in entry["steps"]))]
+            # Only names of files, so that an index from elsewhere reads nothing outside the gallery.
+            return cls(entries, {name: (index.parent / Path(name).name).read_bytes() for name in names})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{index} is not a readable gallery ({error}); evaluate again") from error
+
+
+def make_gallery(
+    source: MapSource, dataset: LocalizationDataset, predictions: pd.DataFrame, names: Sequence[str]
+) -> Gallery:
+    """Small photographs and maps of chosen images.
 
     Args:
-        folder: Results folder; the gallery becomes a folder in it.
         source: Where the maps of the split came from.
         dataset: Gives the images.
         predictions: As in `outcomes`.
         names: Names of the images, see `pick_for_gallery`.
-
-    Returns:
-        Path of the index.
     """
-    gallery = folder / FOLDER
-    gallery.mkdir(parents=True, exist_ok=True)
     kinds = outcomes(predictions)
-    entries = [
-        _write_entry(gallery, index, found, rows, dataset) | {"outcome": kinds[dataset.ground_truth.image_ids[index]]}
-        for index, found, rows in localizations(source, dataset, predictions, names)
-    ]
-    path = gallery / INDEX
-    path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    return path
+    gallery = Gallery([], {})
+    for index, found, rows in localizations(source, dataset, predictions, names):
+        entry = _add_pictures(gallery.pictures, index, found, rows, dataset)
+        gallery.entries.append(entry | {"outcome": kinds[dataset.ground_truth.image_ids[index]]})
+    return gallery
 
 
-def _write_entry(
-    gallery: Path, index: int, found: Localization, rows: pd.DataFrame, dataset: LocalizationDataset
+def _add_pictures(
+    pictures: dict[str, bytes], index: int, found: Localization, rows: pd.DataFrame, dataset: LocalizationDataset
 ) -> dict[str, Any]:
-    """Write one image's files, named by its number: names of images never become names of files."""
+    """One image's entry; its pictures are added to the others."""
     photo = found.image.copy()
     photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS)
-    photo.save(gallery / f"{index}.webp", quality=80)
+    pictures[f"{index}.webp"] = _webp(photo, 80)
     steps = []
     for step, (_, row) in zip(found.steps, rows.iterrows(), strict=True):
-        coloured_map(step.score_map).save(gallery / f"{index}-{step.step}.webp", quality=85)
+        pictures[f"{index}-{step.step}.webp"] = _webp(coloured_map(step.score_map), 85)
         steps.append(
             {
                 "step": step.step,
@@ -232,7 +250,7 @@ def _write_entry(
                 "class_correct": bool(row["top1_correct"]),
                 "box": step.box.tolist(),
                 "iou": round(float(row["iou"]), 4),
-                "localized": bool(row["iou"] >= IOU_HIT),
+                "localized": bool(row[FOUND] == 1),
             }
         )
     truth = dataset.ground_truth
@@ -246,6 +264,12 @@ def _write_entry(
         "truth": truth.boxes[index].tolist(),
         "steps": steps,
     }
+
+
+def _webp(picture: Image.Image, quality: int) -> bytes:
+    content = BytesIO()
+    picture.save(content, "webp", quality=quality)
+    return content.getvalue()
 
 
 def coloured_map(score_map: npt.NDArray[np.floating]) -> Image.Image:

@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from rich.table import Table
 
+from eval.analysis.curves import ANY_STEP
+from eval.judging.hits import LOC_FIGURES
+
 BASELINES = {"centre_box": "centre box (oracle size)", "full_image": "full image"}
-COLUMNS = ("Top-1 cls", "Top-5 cls", "GT-known", "Top-1 Loc", "Top-5 Loc", "MaxBoxAcc", "V2", "PxAP")
+COLUMNS = {
+    "top1_cls": "Top-1 cls",
+    "top5_cls": "Top-5 cls",
+    "gt_known_loc": "GT-known",
+    "top1_loc": "Top-1 Loc",
+    "top5_loc": "Top-5 Loc",
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "V2",
+    "pxap": "PxAP",
+}
 
 
-def rows_of_results(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Label and figures of every row of a results.json: steps, fusions, and the any-step oracle."""
-    for step, figures in results["steps"].items():
-        last = " (last)" if len(results["steps"]) > 1 and step == list(results["steps"])[-1] else ""
-        yield f"step {step}{last}", figures
-    for fusion, figures in results["fusions"].items():
-        yield f"fusion {fusion}", figures
+@dataclass(frozen=True)
+class ResultRow:
+    """One row of a results.json.
+
+    Attributes:
+        key: Its name there: a step, a fusion, or "any".
+        kind: "step", "last" (the last of several steps, or the only one), "fusion" or "oracle".
+        label: What people read.
+        figures: Its figures.
+    """
+
+    key: str
+    kind: Literal["step", "last", "fusion", "oracle"]
+    label: str
+    figures: dict[str, Any]
+
+
+def rows_of_results(results: dict[str, Any]) -> list[ResultRow]:
+    """Every row of a results.json: steps, fusions, and the any-step oracle."""
+    *earlier, last = results["steps"]
+    rows = [ResultRow(step, "step", f"step {step}", results["steps"][step]) for step in earlier]
+    rows.append(ResultRow(last, "last", f"step {last}" + (" (last)" if earlier else ""), results["steps"][last]))
+    rows += [ResultRow(name, "fusion", f"fusion {name}", figures) for name, figures in results["fusions"].items()]
     if results["any_step_oracle"] is not None:
-        yield "any step (oracle)", results["any_step_oracle"]
+        rows.append(ResultRow(ANY_STEP, "oracle", "any step (oracle)", results["any_step_oracle"]))
+    return rows
+
+
+def headline_values(figures: dict[str, Any], policy: str) -> dict[str, float | None]:
+    """The eight figures of a row that tables show, Loc figures at a threshold policy.
+
+    Args:
+        figures: Figures of a row of results.json.
+        policy: "val" or "fixed".
+    """
+    return {name: figures[name][policy] if name in LOC_FIGURES else figures[name] for name in COLUMNS}
 
 
 def _percent(value: float | None) -> str:
@@ -27,15 +67,7 @@ def _percent(value: float | None) -> str:
 
 
 def _cells(figures: dict[str, Any], policy: str) -> list[str]:
-    values = [
-        figures["top1_cls"],
-        figures["top5_cls"],
-        *(figures[name][policy] for name in ("gt_known_loc", "top1_loc", "top5_loc")),
-        figures["max_box_acc"],
-        figures["max_box_acc_v2"],
-        figures["pxap"],
-    ]
-    return [_percent(value) for value in values]
+    return [_percent(value) for value in headline_values(figures, policy).values()]
 
 
 def caption(results: dict[str, Any]) -> str:
@@ -63,14 +95,14 @@ def results_table(all_results: Sequence[dict[str, Any]]) -> Table:
     )
     table.add_column("network", no_wrap=True)
     table.add_column("row", no_wrap=True)
-    for column in COLUMNS:
+    for column in COLUMNS.values():
         table.add_column(column, justify="right")
     for results in all_results:
         policy = results["thresholds"]["headline"]
-        for number, (label, figures) in enumerate(rows_of_results(results)):
-            table.add_row(results["model"] if number == 0 else "", label, *_cells(figures, policy))
+        for number, row in enumerate(rows_of_results(results)):
+            table.add_row(results["model"] if number == 0 else "", row.label, *_cells(row.figures, policy))
         table.add_section()
     for name, figure in (first["baselines"] or {}).items():
-        cells = [_percent(figure["gt_known_loc"] if column == "GT-known" else None) for column in COLUMNS]
+        cells = [_percent(figure.get(column)) for column in COLUMNS]
         table.add_row("baseline", BASELINES[name], *cells)
     return table

@@ -12,6 +12,12 @@ from eval.report.data import Report, headline_rows, policy_sentence, read_report
 from eval.report.page import COLUMNS, run_facts
 from eval.report.template import render, signed, write_page
 
+VERDICTS = {
+    1: "better beyond chance",
+    0: "the interval holds zero, so these images do not tell them apart",
+    -1: "worse beyond chance",
+}
+
 
 def write_comparison(folders: Sequence[str | Path], output: str | Path) -> Path:
     """Write a page that compares evaluations; the others are compared with the first.
@@ -65,16 +71,13 @@ def network_names(reports: Sequence[Report], folders: Sequence[str | Path]) -> l
 
 def _sentence(first: str, name: str, comparison: Comparison) -> str:
     """The difference in GT-known Loc, in words."""
-    (row,) = [one for one in comparison.differences if one.figure == "gt_known_loc"]
-    verdict = "the interval holds zero, so these images do not tell them apart"
-    if row.low > 0:
-        verdict = "better beyond chance"
-    if row.high < 0:
-        verdict = "worse beyond chance"
-    return (
-        f"{name} against {first}: {signed(row.difference)} points GT-known Loc "
-        f"[{signed(row.low)}, {signed(row.high)}]; {verdict}."
-    )
+    rows = [one for one in comparison.differences if one.figure == "gt_known_loc"]
+    if not rows:
+        return f"{name} against {first}: no image has a box, so only their pixels can be compared."
+    (row,) = rows
+    verdict = VERDICTS[row.verdict]
+    ends = "" if row.low is None or row.high is None else f" [{signed(row.low)}, {signed(row.high)}]"
+    return f"{name} against {first}: {signed(row.difference)} points GT-known Loc{ends}; {verdict}."
 
 
 def _curve_charts(named: Sequence[tuple[str, Report]]) -> list[tuple[str, Any]]:

@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from eval.output.gallery import FOLDER, INDEX, IOU_HIT, read_predictions
-from eval.output.results import CURVES, PREDICTIONS, read_results
-from eval.output.table import caption, rows_of_results
+from eval.output.gallery import Gallery
+from eval.output.results import Evaluation
+from eval.output.table import caption, headline_values, rows_of_results
 from eval.report.template import percent, signed
-from tdam.errors import UserError
-
-MEDIA_TYPES: Final = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
-HISTOGRAM_BINS: Final = 20
 
 
 @dataclass(frozen=True)
 class Report:
-    """Contents of a results folder.
+    """What the report shows.
 
     Attributes:
-        results: Content of results.json.
-        predictions: Rows of predictions.csv.
-        curves: Rows of curves.csv, empty where no image has a box.
-        gallery: Entries of the gallery, pictures as data URLs.
+        evaluation: Results and curves.
+        gallery: Chosen images.
     """
 
-    results: dict[str, Any]
-    predictions: pd.DataFrame
-    curves: pd.DataFrame
-    gallery: list[dict[str, Any]]
+    evaluation: Evaluation
+    gallery: Gallery
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Content of results.json."""
+        return self.evaluation.results
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Rows of curves.csv, empty where no image has a box."""
+        return self.evaluation.curves
 
     @property
     def steps(self) -> list[str]:
         """Names of the steps."""
-        return list(self.results["steps"])
+        return self.evaluation.steps
 
     @property
     def policy(self) -> str:
         """Threshold policy of the headline figures: "val" or "fixed"."""
-        return str(self.results["thresholds"]["headline"])
+        return self.evaluation.policy
 
 
 def read_report(folder: Path) -> Report:
@@ -61,46 +61,23 @@ def read_report(folder: Path) -> Report:
     Raises:
         UserError: If a file is missing, damaged or of another schema.
     """
-    results = read_results(folder)
-    try:
-        predictions = read_predictions(folder / PREDICTIONS)
-        curves = _read_curves(folder / CURVES)
-        gallery = read_gallery(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: cannot be read as a results folder ({error}); evaluate again") from error
-    return Report(results, predictions, curves, gallery)
+    return Report(Evaluation.read(folder), Gallery.read(folder))
 
 
-def _read_curves(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype={"step": str})
-    except pd.errors.EmptyDataError:  # a split without boxes has no curves
-        return pd.DataFrame()
+def shown_gallery(gallery: Gallery) -> list[dict[str, Any]]:
+    """Entries of a gallery with their pictures as data URLs."""
+    return [
+        entry
+        | {
+            "photo": _data_url(gallery.pictures[entry["photo"]]),
+            "steps": [step | {"map": _data_url(gallery.pictures[step["map"]])} for step in entry["steps"]],
+        }
+        for entry in gallery.entries
+    ]
 
 
-def read_gallery(folder: Path) -> list[dict[str, Any]]:
-    """Entries of a results folder's gallery with their pictures as data URLs; none if there is no gallery.
-
-    Args:
-        folder: Results folder.
-
-    Returns:
-        Entries as `eval.output.gallery.write_gallery` wrote them, names of files replaced by data URLs.
-    """
-    index = folder / FOLDER / INDEX
-    if not index.is_file():
-        return []
-    entries = json.loads(index.read_text(encoding="utf-8"))
-    for entry in entries:
-        entry["photo"] = _data_url(index.parent / Path(entry["photo"]).name)
-        for step in entry["steps"]:
-            step["map"] = _data_url(index.parent / Path(step["map"]).name)
-    return entries
-
-
-def _data_url(path: Path) -> str:
-    encoded = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f"data:{MEDIA_TYPES[path.suffix]};base64,{encoded}"
+def _data_url(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
 
 
 def headline_sentences(report: Report) -> Iterator[str]:
@@ -113,7 +90,7 @@ def headline_sentences(report: Report) -> Iterator[str]:
         One to three sentences.
     """
     results, policy = report.results, report.policy
-    last = results["metrics"]["gt_known_loc"][policy]
+    last = results["headline"]["gt_known_loc"]
     if last is None:
         yield f"{results['model']} is scored by its pixels: {percent(results['metrics']['pxap'])} PxAP."
         return
@@ -184,27 +161,15 @@ def headline_rows(report: Report) -> list[dict[str, Any]]:
         and `interval`, (low, high) or None.
     """
     rows = []
-    for name, figures in rows_of_results(report.results):
-        row = name.split()[1]  # "step 1", "fusion mean", "any step (oracle)"
-        kind = {"any": "oracle", "fusion": "fusion", "step": "step"}[name.split()[0]]
-        if row == report.steps[-1]:
-            kind = "last"
-        values = {
-            "top1_cls": figures["top1_cls"],
-            "top5_cls": figures["top5_cls"],
-            **{key: figures[key][report.policy] for key in ("gt_known_loc", "top1_loc", "top5_loc")},
-            "max_box_acc": figures["max_box_acc"],
-            "max_box_acc_v2": figures["max_box_acc_v2"],
-            "pxap": figures["pxap"],
-        }
+    for row in rows_of_results(report.results):
         cells = [
             {
                 "value": value,
-                "interval": _interval(report.results, row, key, report.policy) if value is not None else None,
+                "interval": _interval(report.results, row.key, key, report.policy) if value is not None else None,
             }
-            for key, value in values.items()
+            for key, value in headline_values(row.figures, report.policy).items()
         ]
-        rows.append({"name": name, "kind": kind, "cells": cells})
+        rows.append({"name": row.label, "kind": row.kind, "cells": cells})
     return rows
 
 
@@ -229,9 +194,8 @@ def error_kinds(report: Report) -> dict[str, dict[str, float]]:
     counts = report.results["breakdown"]
     if not counts:
         return {}
-    images = report.results["images"]
     return {
-        step: {kind.replace("_", " "): 100 * count / images for kind, count in counts[step].items()}
+        step: {kind: 100 * count / sum(counts[step].values()) for kind, count in counts[step].items()}
         for step in report.steps
     }
 
@@ -246,21 +210,18 @@ def class_rows(report: Report) -> list[dict[str, Any]]:
         Per class its `name`, `images`, `top1_cls`, `first` and `last` (GT-known Loc of the first and the last step),
         `change` and `mean_iou` of the last step; all but name and images in percent.
     """
-    predictions = report.predictions
-    first, last = (predictions[predictions["step"] == int(step)] for step in (report.steps[0], report.steps[-1]))
-    before = first.groupby("label")["iou"].agg(lambda iou: 100 * iou.ge(IOU_HIT).mean())
     rows = []
-    for label, of_class in last.groupby("label"):
-        found = 100 * float(of_class["iou"].ge(IOU_HIT).mean())
+    for row in report.results["per_class"] or []:
+        first, last = row["first_step"], row["gt_known_loc"]
         rows.append(
             {
-                "name": of_class["label_name"].iloc[0],
-                "images": len(of_class),
-                "top1_cls": 100 * float(of_class["top1_correct"].mean()),
-                "first": float(before[label]),
-                "last": found,
-                "change": found - float(before[label]),
-                "mean_iou": 100 * float(of_class["iou"].mean()),
+                "name": row["class"],
+                "images": row["images"],
+                "top1_cls": row["top1_cls"],
+                "first": first,
+                "last": last,
+                "change": None if last is None else last - first,
+                "mean_iou": row["mean_iou"],
             }
         )
     return rows
@@ -273,10 +234,9 @@ def iou_histograms(report: Report) -> dict[str, list[float]]:
         report: Contents of a results folder.
 
     Returns:
-        Step -> percent in each of `HISTOGRAM_BINS` equal bins over [0, 1].
+        Step -> percent in each of equally wide bins over [0, 1].
     """
-    spread = {}
-    for step, rows in report.predictions.groupby("step"):
-        counts, _ = np.histogram(rows["iou"].fillna(0), bins=HISTOGRAM_BINS, range=(0, 1))
-        spread[str(step)] = (100 * counts / len(rows)).tolist()
-    return spread
+    return {
+        step: [100 * count / sum(counts) for count in counts]
+        for step, counts in (report.results["iou_histogram"] or {}).items()
+    }

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from eval.output.gallery import Gallery
+from eval.output.results import Evaluation
 from eval.report.charts import Series, line_chart, stacked_bars
 from eval.report.data import (
-    HISTOGRAM_BINS,
     Report,
     class_rows,
     error_kinds,
@@ -19,6 +20,7 @@ from eval.report.data import (
     iou_histograms,
     policy_sentence,
     read_report,
+    shown_gallery,
 )
 from eval.report.template import render, write_page
 
@@ -86,14 +88,15 @@ CLASSES: Final = (
     ("change", "last minus first step, in points"),
     ("mean IoU %", "mean IoU of the last step's box"),
 )
-# What the kinds of `eval.measures.outcomes.Outcome` mean; the first that applies.
-ERROR_MEANINGS: Final = {
-    "correct": "class and box are right",
-    "wrong class": "the class is wrong",
-    "several objects": "the box spans several objects",
-    "part": "more than half of the box lies inside the object: it covers a part",
-    "more": "the object lies inside the box: it covers more",
-    "missed": "neither",
+# Words for the kinds of `eval.measures.outcomes.Outcome`, and what they mean; the first that applies.
+ERROR_KINDS: Final = {
+    "correct": ("right", "class and box are right"),
+    "wrong_class": ("wrong class", "the class is wrong"),
+    "several_objects": ("several objects", "the box spans several objects"),
+    "part": ("part", "more than half of the box lies inside the object: it covers a part"),
+    "more": ("more", "the object lies inside the box: it covers more"),
+    "missed": ("missed", "neither"),
+    "unreadable": ("unreadable", "the image could not be read and counts as a miss"),
 }
 GROUP_NAMES: Final = {"all": "all images", "one_object": "one object", "several_objects": "several objects"}
 OUTCOMES: Final = {
@@ -110,7 +113,7 @@ def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
 
     Args:
         folder: Folder that `wsol-eval --output` wrote: results.json, predictions.csv, curves.csv and, for the gallery,
-            what `eval.output.gallery.write_gallery` wrote.
+            what `eval.output.gallery.Gallery.write` wrote.
         output: File to write; by default report.html in the folder.
 
     Returns:
@@ -121,6 +124,20 @@ def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
     """
     folder = Path(folder)
     return write_page(Path(output or folder / REPORT), report_page(read_report(folder)))
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, gallery: Gallery) -> Path:
+    """Write the report of an evaluation that is at hand into its results folder.
+
+    Args:
+        folder: Results folder.
+        evaluation: What was found.
+        gallery: Chosen images.
+
+    Returns:
+        Path of the report.
+    """
+    return write_page(folder / REPORT, report_page(Report(evaluation, gallery)))
 
 
 def report_page(report: Report) -> str:
@@ -135,6 +152,7 @@ def report_page(report: Report) -> str:
     results, steps = report.results, report.steps
     several_steps = len(steps) > 1
     words = OUTCOMES if several_steps else SINGLE_STEP_OUTCOMES
+    gallery = shown_gallery(report.gallery)
     has_boxes = not report.curves.empty
     return render(
         "report.html.j2",
@@ -154,10 +172,10 @@ def report_page(report: Report) -> str:
         of_steps=OF_STEPS,
         classes=class_rows(report) if has_boxes else [],
         class_columns=[column for number, column in enumerate(CLASSES) if several_steps or number not in (3, 5)],
-        gallery=report.gallery,
+        gallery=gallery,
         gallery_outcomes=list(words.items()),
         outcome_words={kind: text.split(":")[0].split(" at ")[0] for kind, text in words.items()},
-        gallery_classes=sorted({entry["class_name"] for entry in report.gallery}),
+        gallery_classes=sorted({entry["class_name"] for entry in gallery}),
         reproduce=run_facts(results),
         environment=_flat(results["environment"]),
         results_json=json.dumps(results, indent=1, ensure_ascii=False),
@@ -200,8 +218,10 @@ def _curve(report: Report, step: str, column: str, marked: bool) -> Series:
 
 
 def _histogram(report: Report) -> Any:
-    left_ends = [number / HISTOGRAM_BINS for number in range(HISTOGRAM_BINS)]
-    series = [Series(f"step {step}", left_ends, percent) for step, percent in iou_histograms(report).items()]
+    series = [
+        Series(f"step {step}", [number / len(bins) for number in range(len(bins))], bins)
+        for step, bins in iou_histograms(report).items()
+    ]
     return line_chart("Histogram of IoU per step", series, "IoU of the box", "percent of images", steps=True)
 
 
@@ -210,13 +230,11 @@ def _breakdown(report: Report) -> dict[str, Any] | None:
     kinds = error_kinds(report)
     if not kinds:
         return None
-    rows = {f"step {step}": parts for step, parts in kinds.items()}
+    shown = [kind for kind in ERROR_KINDS if kind != "unreadable" or any(parts[kind] for parts in kinds.values())]
+    rows = {f"step {step}": {ERROR_KINDS[kind][0]: parts[kind] for kind in shown} for step, parts in kinds.items()}
     return {
         "chart": stacked_bars("Kinds of error per step, percent of images", rows),
-        "parts": [
-            (kind, ERROR_MEANINGS.get(kind, ""))
-            for kind in dict.fromkeys(kind for parts in kinds.values() for kind in parts)
-        ],
+        "parts": [ERROR_KINDS[kind] for kind in shown],
     }
 
 

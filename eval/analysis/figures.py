@@ -1,0 +1,56 @@
+"""Figures of a judged split under the keys of results.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eval.analysis.curves import Counts
+from eval.judging.hits import LOC_FIGURES
+from eval.judging.split import JudgedSplit
+
+
+def row_figures(judged: JudgedSplit, counts: Counts, row: str) -> dict[str, Any]:
+    """All figures of one row.
+
+    A figure is None where what it takes is not known: no class scores, no boxes, no masks.
+
+    Args:
+        judged: The judged split.
+        counts: What was counted from its records.
+        row: A step, a fusion or "any".
+    """
+    classification = counts.classification.get(row, {})
+    pixels = judged.pixel_metrics.get(row)
+    curves = counts.curves.get(row)
+    figures: dict[str, Any] = {
+        "top1_cls": classification.get("top1_cls"),
+        "top5_cls": classification.get("top5_cls"),
+        **{name: _at_thresholds(judged, counts, row, name) for name in LOC_FIGURES},
+        "max_box_acc": None,
+        "max_box_acc_v2": None,
+        "pxap": None if pixels is None else pixels.compute(),
+    }
+    if curves is None:
+        return figures
+    by_iou, by_iou_v2 = curves.max_box_acc(), curves.max_box_acc_v2()
+    return figures | {
+        "max_box_acc": by_iou[0.5],
+        "max_box_acc_v2": float(np.mean(list(by_iou_v2.values()))),
+        "max_box_acc_by_iou": {str(iou): value for iou, value in by_iou.items()},
+        "max_box_acc_v2_by_iou": {str(iou): value for iou, value in by_iou_v2.items()},
+    }
+
+
+def _at_thresholds(judged: JudgedSplit, counts: Counts, row: str, figure: str) -> dict[str, float | None]:
+    """One localization figure under each threshold policy."""
+    curves = counts.curves.get(row)
+    if curves is None or (figure != "gt_known_loc" and not judged.has_logits):
+        return {"fixed": None, "val": None, "oracle": None}
+    chosen = judged.thresholds.val is not None and row in judged.thresholds.val
+    return {
+        "fixed": curves.at_policy["fixed"][figure],
+        "val": curves.at_policy["headline"][figure] if chosen else None,
+        "oracle": float(curves.localization[figure].max()),
+    }

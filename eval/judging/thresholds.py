@@ -1,0 +1,42 @@
+"""Score-map thresholds that are known before a split is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdam.errors import UserError
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The fixed threshold, and those chosen on the validation split.
+
+    Attributes:
+        fixed: The protocol's or the user's one threshold.
+        val: Threshold of every row, chosen on the validation split; None where there is none.
+        chosen_on: What `val` was chosen on, or why there is none, in words.
+    """
+
+    fixed: float
+    val: dict[str, float] | None = None
+    chosen_on: str | None = None
+
+    @property
+    def policy(self) -> str:
+        """Name of the headline's threshold policy: "val" where thresholds were chosen on val, else "fixed"."""
+        return "fixed" if self.val is None else "val"
+
+    def headline(self, row: str) -> float:
+        """The threshold of a row's headline figures.
+
+        Raises:
+            UserError: If thresholds were chosen for other rows than those that are judged.
+        """
+        if self.val is None:
+            return self.fixed
+        if row not in self.val:
+            raise UserError(
+                f"{self.chosen_on} has thresholds of the rows {', '.join(self.val)} and none of {row}: "
+                "take them from a run with the same steps, or leave --val-results out"
+            )
+        return self.val[row]

@@ -1,0 +1,141 @@
+"""The dataset and the network that the options of an evaluation name, opened once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.maps.folder import FolderMaps
+from eval.maps.inference import Forward, compiled_steps, prepare
+from eval.maps.network import NetworkMaps
+from eval.maps.source import MapSource, OnError
+from eval.options import INFERENCE_OPTIONS, EvaluationOptions
+from eval.protocols import Protocol, get_protocol
+from tdam.errors import UserError
+from tdam.files import tensors_sha256
+from wsol.data import LocalizationDataset, load_dataset
+from wsol.data.transforms import evaluation_transform
+from wsol.weights import TrainedNetwork, open_trained
+
+
+class Opened:
+    """What the options name, and where its score maps come from.
+
+    Args:
+        options: Options of the evaluation.
+        device: Torch device of this process.
+
+    Attributes:
+        options: The same.
+        protocol: Conventions to score by.
+        dataset: The split to be judged.
+        network: The network; None where score maps are given.
+
+    Raises:
+        UserError: If anything is missing, unreadable or does not fit.
+    """
+
+    def __init__(self, options: EvaluationOptions, device: torch.device) -> None:
+        self.options = options
+        self.protocol: Protocol = get_protocol(options.protocol)
+        self._device = device
+        # The lists are opened first: a missing dataset shall not wait for a network to load.
+        dataset = self._lists(options.split)
+        self.network = self._open_network(dataset)
+        self.dataset = self._transformed(dataset)
+
+    def split(self, name: str) -> LocalizationDataset:
+        """Another split of the dataset, for the same network.
+
+        Raises:
+            DatasetError: If the split does not exist or is damaged.
+        """
+        return self._transformed(self._lists(name))
+
+    def source(self, dataset: LocalizationDataset, folder: Path | None, on_error: OnError | None = None) -> MapSource:
+        """Where the score maps of a split come from.
+
+        Args:
+            dataset: The split.
+            folder: Its score maps, where no network is judged.
+            on_error: What becomes of unreadable images; by default as the options say.
+        """
+        options = self.options
+        on_error = on_error or options.on_error
+        if self.network is None:
+            assert folder is not None
+            return FolderMaps(folder, dataset.ground_truth, options.batch_size, on_error)
+        return NetworkMaps(
+            self._prepared_network,
+            dataset,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            device=self._device,
+            precision=options.precision,
+            method=options.method,
+            scope=options.scope,
+            forward=self._forward if options.compile else None,
+            on_error=on_error,
+        )
+
+    def network_facts(self) -> dict[str, Any] | None:
+        """What results say of the network; None where score maps are given."""
+        if self.network is None:
+            return None
+        return {
+            "weights": self.network.source,
+            "weights_sha256": self.weights_digest,
+            "parameters": sum(parameter.numel() for parameter in self.network.model.parameters()),
+            "input_size": list(self.network.input_size),
+            **{name: getattr(self.options, name) for name in INFERENCE_OPTIONS},
+        }
+
+    @cached_property
+    def weights_digest(self) -> str | None:
+        """Digest of the network's weights, read once; None where only maps are judged."""
+        return None if self.network is None else tensors_sha256(self.network.model.state_dict())
+
+    def _lists(self, split: str) -> LocalizationDataset:
+        options = self.options
+        dataset = load_dataset(options.dataset, split, root=options.data_root, decode=options.decode)
+        if len(dataset) == 0:
+            raise UserError(f"{options.dataset} {split} has no images")
+        if options.limit is None or options.limit >= len(dataset):
+            return dataset
+        # Lists are often sorted by class; an even spread keeps all classes in.
+        return dataset.subset(np.linspace(0, len(dataset) - 1, options.limit).round().astype(int).tolist())
+
+    def _open_network(self, dataset: LocalizationDataset) -> TrainedNetwork | None:
+        options, truth = self.options, dataset.ground_truth
+        if options.score_maps is not None or options.model is None:
+            return None
+        return open_trained(
+            options.model, dataset=truth.dataset, checkpoint=options.checkpoint, num_classes=truth.num_classes
+        )
+
+    def _transformed(self, dataset: LocalizationDataset) -> LocalizationDataset:
+        if self.network is None:
+            return dataset
+        preprocessing = self.network.preprocessing
+        dataset.transform = evaluation_transform(
+            self.network.input_size,
+            mean=preprocessing["mean"],
+            std=preprocessing["std"],
+            **self.protocol.geometry(self.network.input_size),
+        )
+        return dataset
+
+    @cached_property
+    def _prepared_network(self) -> TrainedNetwork:
+        """The network as the options want it run."""
+        assert self.network is not None
+        return prepare(self.network, self.options.fold_norms, self.options.channels_last)
+
+    @cached_property
+    def _forward(self) -> Forward:
+        """One compiled network for all splits and figures."""
+        return compiled_steps(self._prepared_network.model, self.options.scope)
