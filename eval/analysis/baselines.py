@@ -118,9 +118,7 @@ def baselines(
         ``"centre_box"`` (the best size for the split) and ``"full_image"``.
     """
     boxed = [place for place, one in enumerate(ground_truth.boxes) if len(one)]
-    truth = [
-        protocol.map_boxes(ground_truth.boxes[place], ground_truth.sizes[place], map_size) for place in boxed
-    ]
+    truth = [protocol.map_boxes(ground_truth.boxes[place], ground_truth.sizes[place], map_size) for place in boxed]
     boxes = centre_boxes(map_size, protocol.convention)
     percent = protocol.average(hits_of_boxes(boxes, truth, protocol, iou_threshold), ground_truth.labels[boxed])
     best = int(percent.argmax())

@@ -49,6 +49,11 @@ class Curves:
         """Threshold of the highest GT-known Loc, the lowest of several: an oracle on the counted images."""
         return float(self.thresholds[self.localization["gt_known_loc"].argmax()])
 
+    def at(self, threshold: float) -> dict[str, float]:
+        """GT-known, Top-1 and Top-5 Loc at one of the curve's thresholds; at the nearest to the one given."""
+        place = int(np.abs(self.thresholds - threshold).argmin())
+        return {name: float(curve[place]) for name, curve in self.localization.items()}
+
     def max_box_acc(self) -> dict[float, float]:
         """MaxBoxAcc of each IoU threshold, each at its own best threshold (oracle)."""
         return {iou: float(curve.max()) for iou, curve in self.largest.items()}
@@ -76,20 +81,27 @@ class Counts:
 
 
 class ImageWeights:
-    """Weight of each image of a split in a mean: one each, or such that every class weighs the same.
+    """What each image of a split weighs in a mean: all the same, or such that every class weighs the same.
 
     Args:
         ground_truth: Lists of the split.
         protocol: Says which mean.
 
     Attributes:
+        macro: Whether every class weighs the same.
         boxed: ``(N,)`` bool, which images have ground-truth boxes: those that means of hits are taken over.
     """
 
     def __init__(self, ground_truth: GroundTruth, protocol: Protocol) -> None:
-        self.labels = ground_truth.labels
         self.macro = protocol.macro
         self.boxed = np.array([len(boxes) > 0 for boxes in ground_truth.boxes], dtype=bool)
+        # The images of a plain mean are one group.
+        self._groups = ground_truth.labels if protocol.macro else np.zeros(len(ground_truth), dtype=np.int64)
+        num_groups = int(self._groups.max()) + 1
+        self._sizes = {
+            boxed_only: np.bincount(self._groups[self.boxed] if boxed_only else self._groups, minlength=num_groups)
+            for boxed_only in (False, True)
+        }
 
     @property
     def num_boxed(self) -> int:
@@ -103,41 +115,75 @@ class ImageWeights:
             indices: Positions of the images ``(n,)``.
             boxed_only: The mean is over images with boxes; the others weigh nothing.
         """
-        counted = self.boxed if boxed_only else np.ones(len(self.labels), dtype=bool)
+        counted = self.boxed[indices] if boxed_only else np.ones(len(indices), dtype=bool)
         if not self.macro:
-            return counted[indices].astype(np.float64)
-        sizes = np.bincount(self.labels[counted], minlength=self.labels.max() + 1)
-        of_class = np.divide(1.0, sizes, out=np.zeros(len(sizes)), where=sizes > 0) / np.count_nonzero(sizes)
-        return np.where(counted[indices], of_class[self.labels[indices]], 0.0)
+            return counted.astype(np.float64)
+        sizes = self._sizes[boxed_only]
+        weights = np.divide(1.0, np.count_nonzero(sizes) * sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        return np.where(counted, weights[self._groups[indices]], 0.0)
+
+    def counts(self, indices: npt.NDArray[np.integer], hits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Hits ``(n, F)`` of images summed per group: ``(G, F)``, one group a class or one for all."""
+        total = np.zeros((len(self._sizes[False]), hits.shape[1]), dtype=np.int64)
+        np.add.at(total, self._groups[indices], hits)
+        return total
+
+    def percent(self, counts: npt.NDArray[np.int64], boxed_only: bool) -> npt.NDArray[np.float64]:
+        """Mean over groups of the percentages ``(F,)`` that summed hits ``(G, F)`` are."""
+        sizes = self._sizes[boxed_only]
+        filled = sizes > 0
+        return (counts[filled] * (100.0 / sizes[filled, None])).mean(axis=0)
 
 
 class _RowSums:
-    """Sums of hits of one row (or of any step), chunk by chunk; weighted where every class weighs the same."""
+    """Sums of hits of one row (or of any step), chunk by chunk.
 
-    def __init__(self) -> None:
-        self.curves: dict[str, Any] = {}
-        self.kept: Any = 0
-        self.classification: Any = 0
+    The hits that results.json reports are counted as integers, per class where every class weighs the same. Curves
+    have too many thresholds for counts per class; there the images' weights are summed.
+    """
+
+    def __init__(self, weights: ImageWeights) -> None:
+        self._weights = weights
+        self._curves: dict[str, Any] = {}
+        self._kept: Any = 0
+        self._classes: Any = 0
 
     def add(
         self,
+        index: npt.NDArray[np.int64],
         curves: dict[str, npt.NDArray[np.bool_]],
         place: npt.NDArray[np.intp],
         kept: npt.NDArray[np.bool_],
         classes: npt.NDArray[np.bool_],
-        weights: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None,
     ) -> None:
         """Add the hits of some images: at stand-in thresholds, at the known ones, and of the classification."""
-        of_boxes, of_all = (None, None) if weights is None else weights
+        weights = self._weights.of(index, boxed_only=True) if self._weights.macro else None
         for figure, hits in curves.items():
-            self.curves[figure] = self.curves.get(figure, 0) + _total(hits, of_boxes)[place]
-        self.kept = self.kept + _total(kept.reshape(len(kept), -1), of_boxes)
-        self.classification = self.classification + _total(classes, of_all)
+            total = hits.sum(axis=0) if weights is None else weights @ hits
+            self._curves[figure] = self._curves.get(figure, 0) + total[place]
+        self._kept = self._kept + self._weights.counts(index, kept.reshape(len(kept), -1))
+        self._classes = self._classes + self._weights.counts(index, classes)
 
+    def curves(self, thresholds: npt.NDArray[np.float64]) -> Curves:
+        """Everything about boxes in percent."""
+        share = 100.0 if self._weights.macro else 100.0 / self._weights.num_boxed
+        percent = {figure: np.asarray(total, dtype=np.float64) * share for figure, total in self._curves.items()}
+        kept = self._weights.percent(self._kept, boxed_only=True).reshape(len(POLICIES), len(LOC_FIGURES))
+        return Curves(
+            thresholds=thresholds,
+            largest={iou: percent[f"largest@{iou}"] for iou in IOU_THRESHOLDS},
+            all={iou: percent[f"all@{iou}"] for iou in IOU_THRESHOLDS},
+            localization={name: percent[name] for name in LOC_FIGURES},
+            at_policy={
+                policy: dict(zip(LOC_FIGURES, kept[place].tolist(), strict=True))
+                for place, policy in enumerate(POLICIES)
+            },
+        )
 
-def _total(hits: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64] | None) -> npt.NDArray[Any]:
-    """Sum over images: a count, or a sum of weights."""
-    return hits.sum(axis=0) if weights is None else weights @ hits
+    def classification(self) -> dict[str, float]:
+        """Top-1 and Top-5 classification in percent."""
+        percent = self._weights.percent(self._classes, boxed_only=False)
+        return dict(zip(CLS_FIGURES, percent.tolist(), strict=True))
 
 
 def count_split(judged: JudgedSplit, cam_threshold_interval: float = 0.001) -> Counts:
@@ -157,35 +203,13 @@ def count_split(judged: JudgedSplit, cam_threshold_interval: float = 0.001) -> C
         degenerate += index[records["degenerate"].any(axis=1)].tolist()
         unreadable += index[records["unreadable"]].tolist()
         stand_ins, place = distinct_thresholds(np.unique(records["maximum"]), thresholds)
-        means = (weights.of(index, True), weights.of(index, False)) if judged.protocol.macro else None
         for name, (curves_at, kept, classes) in _sources(judged, records).items():
-            sums.setdefault(name, _RowSums()).add(curves_at(stand_ins), place, kept, classes, means)
-    macro = judged.protocol.macro
-    of_boxes = 100.0 if macro else 100.0 / max(weights.num_boxed, 1)
-    of_all = 100.0 if macro else 100.0 / len(judged.ground_truth)
+            sums.setdefault(name, _RowSums(weights)).add(index, curves_at(stand_ins), place, kept, classes)
     return Counts(
-        curves={name: _curves(row, thresholds, of_boxes) for name, row in sums.items()} if weights.num_boxed else {},
-        classification={
-            name: dict(zip(CLS_FIGURES, (row.classification * of_all).tolist(), strict=True))
-            for name, row in sums.items()
-            if judged.has_logits
-        },
+        curves={name: row.curves(thresholds) for name, row in sums.items()} if weights.num_boxed else {},
+        classification={name: row.classification() for name, row in sums.items() if judged.has_logits},
         degenerate=degenerate,
         unreadable=unreadable,
-    )
-
-
-def _curves(sums: _RowSums, thresholds: npt.NDArray[np.float64], share: float) -> Curves:
-    percent = {figure: np.asarray(total, dtype=np.float64) * share for figure, total in sums.curves.items()}
-    kept = (np.asarray(sums.kept, dtype=np.float64) * share).reshape(len(POLICIES), len(LOC_FIGURES))
-    return Curves(
-        thresholds=thresholds,
-        largest={iou: percent[f"largest@{iou}"] for iou in IOU_THRESHOLDS},
-        all={iou: percent[f"all@{iou}"] for iou in IOU_THRESHOLDS},
-        localization={name: percent[name] for name in LOC_FIGURES},
-        at_policy={
-            policy: dict(zip(LOC_FIGURES, kept[place].tolist(), strict=True)) for place, policy in enumerate(POLICIES)
-        },
     )
 
 
@@ -209,8 +233,8 @@ def _sources(judged: JudgedSplit, records: Records) -> dict[str, _Source]:
     if len(steps) > 1:
         sources[ANY_STEP] = (
             lambda thresholds: any_step_hits(records, steps, thresholds, protocol),
-            records["hit"][:, steps].any(axis=1),
-            classes[:, steps].any(axis=1),
+            np.any(records["hit"][:, steps], axis=1),
+            np.any(classes[:, steps], axis=1),
         )
     return sources
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.analysis.curves import Counts
+from eval.analysis.curves import ANY_STEP, Counts, Curves
 from eval.judging.hits import LOC_FIGURES
 from eval.judging.split import JudgedSplit
 
@@ -48,9 +48,17 @@ def _at_thresholds(judged: JudgedSplit, counts: Counts, row: str, figure: str) -
     curves = counts.curves.get(row)
     if curves is None or (figure != "gt_known_loc" and not judged.has_logits):
         return {"fixed": None, "val": None, "oracle": None}
-    chosen = judged.thresholds.val is not None and row in judged.thresholds.val
     return {
         "fixed": curves.at_policy["fixed"][figure],
-        "val": curves.at_policy["headline"][figure] if chosen else None,
+        "val": _at_val(judged, curves, row, figure),
         "oracle": float(curves.localization[figure].max()),
     }
+
+
+def _at_val(judged: JudgedSplit, curves: Curves, row: str, figure: str) -> float | None:
+    """The figure at the row's threshold chosen on val, if there is one."""
+    val = judged.thresholds.val
+    if val is None or row not in val:
+        return None
+    # "Any step" has one threshold for all steps, at which no record keeps its hits.
+    return curves.at(val[row])[figure] if row == ANY_STEP else curves.at_policy["headline"][figure]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eval.analysis.curves import ImageWeights, distinct_thresholds
 from eval.analysis.groups import SIZE_BUCKETS, GroupCounts, size_buckets
 from eval.analysis.intervals import Bootstrap, Interval
-from eval.judging.hits import CLS_FIGURES, IOU_THRESHOLDS, LOC_FIGURES, POLICIES, kept_hits, row_hits
+from eval.judging.hits import CLS_FIGURES, IOU_THRESHOLDS, LOC_FIGURES, POLICIES, row_hits
 from eval.judging.records import Records
 from eval.judging.split import JudgedSplit
 from eval.measures.outcomes import count_outcomes
@@ -72,9 +72,7 @@ class _RowIntervals:
         self.classes = Bootstrap(len(CLS_FIGURES), replicates, seed)
         self.boxes = Bootstrap(self._held + len(ORACLE_CURVES) * len(self.sweep_thresholds), replicates, seed)
 
-    def update(
-        self, records: Records, weights: npt.NDArray[np.float64], box_weights: npt.NDArray[np.float64]
-    ) -> None:
+    def update(self, records: Records, weights: npt.NDArray[np.float64], box_weights: npt.NDArray[np.float64]) -> None:
         """Count some images."""
         classes = np.stack([records["in_top1"][:, self.row], records["in_top5"][:, self.row]], axis=1)
         self.classes.update(records["index"], classes, weights)

@@ -139,9 +139,7 @@ def compare(first: ReadResult, second: ReadResult, replicates: int = 1000) -> Co
     if first.last["image"].tolist() != second.last["image"].tolist():
         raise UserError(f"{second.path} judged other images than {first.path}: use the same split and --limit")
     differences = [
-        difference
-        for figure in FIGURES
-        if (difference := _difference(first, second, figure, replicates)) is not None
+        difference for figure in FIGURES if (difference := _difference(first, second, figure, replicates)) is not None
     ]
     return Comparison(
         (first.results["model"], second.results["model"]), len(first.last), tuple(differences), _warnings(first, second)

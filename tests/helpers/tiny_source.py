@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 import wsol
-from eval.judging.judge import Thresholds
+from eval.analysis.curves import count_split
 from eval.judging.process import end_process, start_process
 from eval.judging.split import judge_split
+from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch
 from eval.protocols import get_protocol
 from wsol.data import GroundTruth
@@ -92,16 +93,22 @@ def mask_of(index, size):
 
 def integers(judged):
     """Counts of all curves, as exact integers."""
-    images = len(judged.ground_truth)
+    images = sum(len(boxes) > 0 for boxes in judged.ground_truth.boxes)
     curves = {}
-    for row, of_row in judged.curves.items():
+    counted = count_split(judged)
+    for row, of_row in counted.curves.items():
         every = {**of_row.localization, **of_row.largest, **{f"v2 {iou}": curve for iou, curve in of_row.all.items()}}
         for name, curve in every.items():
             counts = curve * images / 100
             np.testing.assert_allclose(counts, counts.round(), atol=1e-9)
             curves[row, name] = tuple(counts.round().astype(int))
-        curves[row, "cls"] = tuple(of_row.classification.values())
+        curves[row, "cls"] = tuple(counted.classification.get(row, {}).values())
     return curves
+
+
+def pxap(judged):
+    """PxAP of every row in percent."""
+    return {row: metric.compute() for row, metric in judged.pixel_metrics.items()}
 
 
 def judge(folder, source, truth, **options):
@@ -115,5 +122,5 @@ def judge_as(rank, count, num_images, folder, port, answers):
     process, _ = start_process("cpu")
     truth, maps, logits = tiny_split(num_images=num_images)
     judged = judge(folder, ArraySource(maps, logits, unreadable=[1]), truth, process=process)
-    answers[rank] = (integers(judged), judged.pxap, judged.unreadable)
+    answers[rank] = (integers(judged), pxap(judged), judged.faults)
     end_process()

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from tiny_source import PROTOCOL, ArraySource, judge, tiny_split
 
+from eval.analysis.curves import count_split
 from eval.analysis.intervals import poisson_counts
 from eval.analysis.summary import breakdown_figures, interval_figures
-from eval.judging.judge import Thresholds
+from eval.judging.split import judge_split
+from eval.judging.thresholds import Thresholds
 
 REPLICATES = 60
 
@@ -19,12 +21,14 @@ REPLICATES = 60
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     truth, maps, logits = tiny_split(num_images=40, classes=5)
-    return judge(tmp_path_factory.mktemp("judged"), ArraySource(maps, logits, unreadable=[3]), truth)
+    folder = tmp_path_factory.mktemp("judged")
+    thresholds = Thresholds(0.5, dict.fromkeys(("1", "2", "mean", "max", "confidence"), 0.7), "val")
+    return judge_split(ArraySource(maps, logits, unreadable=[3]), truth, PROTOCOL, thresholds, folder)
 
 
-def intervals_of(judged, protocol=PROTOCOL):
-    thresholds = Thresholds(0.5, dict.fromkeys(judged.rows, 0.7))
-    return interval_figures(judged, protocol, thresholds, REPLICATES)["rows"]
+def intervals_of(judged, **changes):
+    protocol = dataclasses.replace(judged.protocol, **changes)
+    return interval_figures(dataclasses.replace(judged, protocol=protocol), REPLICATES)["rows"]
 
 
 def ends(replicated):
@@ -50,7 +54,7 @@ def test_intervals_are_those_of_a_plain_loop(judged):
 
 
 def test_macro_means_weigh_classes_alike(judged):
-    rows = intervals_of(judged, dataclasses.replace(PROTOCOL, macro=True))
+    rows = intervals_of(judged, macro=True)
     (records,) = judged.records()
     labels = judged.ground_truth.labels
     weights = poisson_counts(np.arange(40), REPLICATES) / np.bincount(labels)[labels]
@@ -59,19 +63,21 @@ def test_macro_means_weigh_classes_alike(judged):
 
 
 def test_kinds_of_error_add_up_to_the_figures(judged):
-    figures = breakdown_figures(judged, PROTOCOL, has_logits=True)
+    figures = breakdown_figures(judged)
     (records,) = judged.records()
+    curves = count_split(judged).curves
     for number, row in enumerate(judged.rows):
         kinds = figures["breakdown"][row]
         assert sum(kinds.values()) == 40
-        assert kinds["wrong_class"] == 40 - records["in_top1"][:, number].sum()
-        assert kinds["correct"] == round(judged.curves[row].at(0.2)["top1_loc"] * 0.4)
+        assert kinds["unreadable"] == 1
+        assert kinds["wrong_class"] == 39 - records["in_top1"][:, number].sum()
+        assert kinds["correct"] == round(curves[row].at_policy["headline"]["top1_loc"] * 0.4)
         assert figures["mean_iou"][row]["headline"] == pytest.approx(records["iou"][:, number].mean(), abs=1e-6)
         assert figures["candidates"][row] == records["candidates"][:, number].mean()
 
 
 def test_groups_are_those_of_pandas(judged):
-    figures = breakdown_figures(judged, PROTOCOL, has_logits=True)
+    figures = breakdown_figures(judged)
     (records,) = judged.records()
     truth = judged.ground_truth
     table = pd.DataFrame(
@@ -94,7 +100,7 @@ def test_groups_are_those_of_pandas(judged):
 def test_without_classes_there_is_no_wrong_class(tmp_path):
     truth, maps, _ = tiny_split(num_images=12)
     judged = judge(tmp_path, ArraySource(maps, None), truth)
-    figures = breakdown_figures(judged, PROTOCOL, has_logits=False)
+    figures = breakdown_figures(judged)
     assert figures["breakdown"]["2"]["wrong_class"] == 0
-    assert figures["breakdown"]["2"]["correct"] == round(judged.curves["2"].at(0.2)["gt_known_loc"] * 0.12)
+    assert figures["breakdown"]["2"]["correct"] == round(count_split(judged).curves["2"].at(0.2)["gt_known_loc"] * 0.12)
     assert figures["per_class"][0]["top1_cls"] is None

@@ -8,12 +8,13 @@ import socket
 import numpy as np
 import pytest
 import torch.multiprocessing as mp
-from tiny_source import PROTOCOL, ArraySource, integers, judge, judge_as, mask_of, tiny_split
+from tiny_source import PROTOCOL, ArraySource, integers, judge, judge_as, mask_of, pxap, tiny_split
 
-from eval.judging.judge import Thresholds
+from eval.analysis.curves import count_split
 from eval.judging.process import Process
 from eval.judging.split import SECONDS_BETWEEN_SAVES, judge_split
-from eval.measures.tdam_steps import any_step_accuracy, filter_steps, heat_map_box
+from eval.judging.thresholds import Thresholds
+from eval.measures.tdam_steps import filter_steps, heat_map_box, right_at_any_step
 from eval.protocols import get_protocol
 from tdam.errors import UserError
 from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
@@ -24,23 +25,25 @@ def test_curves_are_those_of_the_metrics(tmp_path):
     judged = judge(tmp_path, ArraySource(maps, logits), truth)
     assert judged.rows == ("1", "2", "mean", "max", "confidence")
     boxes = [PROTOCOL.map_boxes(b, s, (24, 24)) for b, s in zip(truth.boxes, truth.sizes, strict=True)]
+    counts = count_split(judged)
     for step in range(2):
         v1, v2, localization = MaxBoxAcc(), MaxBoxAccV2(), LocalizationAccuracy()
         v1.update(maps[step], boxes)
         v2.update(maps[step], boxes)
         localization.update(maps[step], boxes, logits[step], truth.labels)
-        curves = judged.curves[str(step + 1)]
+        curves = counts.curves[str(step + 1)]
         for place, iou in enumerate((0.3, 0.5, 0.7)):
             np.testing.assert_allclose(curves.largest[iou], v1.num_correct[place].numpy() * 100 / 13)
             np.testing.assert_allclose(curves.all[iou], v2.num_correct[place].numpy() * 100 / 13)
         assert curves.max_box_acc() == pytest.approx(v1.compute()["max_box_acc"])
         for name, curve in localization.curves().items():
             np.testing.assert_allclose(curves.localization[name], curve)
-        assert curves.classification["top1_cls"] == pytest.approx(localization.compute()["top1_cls"])
+        known = localization.compute()
+        assert counts.classification[str(step + 1)]["top1_cls"] == pytest.approx(known["top1_cls"])
         assert curves.best_threshold == localization.best_threshold("gt_known_loc")
         pixels = PixelAveragePrecision()
         pixels.update(maps[step], np.stack([mask_of(i, (24, 24)) for i in range(13)]))
-        assert judged.pxap[str(step + 1)] == pytest.approx(pixels.compute(), abs=1e-12)
+        assert pxap(judged)[str(step + 1)] == pytest.approx(pixels.compute(), abs=1e-12)
 
 
 def test_any_step_is_right_where_some_step_is(tmp_path):
@@ -49,10 +52,12 @@ def test_any_step_is_right_where_some_step_is(tmp_path):
     (records,) = judged.records()
     top1 = records["in_top1"][:, :3]
     hit = records["iou_fixed"][:, :3] >= 0.5
-    fixed = judged.curves["any"].at(0.2)
+    counts = count_split(judged)
+    fixed = counts.curves["any"].at_policy["fixed"]
+    assert fixed == pytest.approx(counts.curves["any"].at(0.2))
     assert fixed["gt_known_loc"] == pytest.approx(hit.any(axis=1).mean() * 100)
     assert fixed["top1_loc"] == pytest.approx((hit & top1).any(axis=1).mean() * 100)
-    assert judged.curves["any"].classification["top1_cls"] == pytest.approx(top1.any(axis=1).mean() * 100)
+    assert counts.classification["any"]["top1_cls"] == pytest.approx(top1.any(axis=1).mean() * 100)
 
 
 def test_macro_mean_weighs_classes_alike(tmp_path):
@@ -62,22 +67,26 @@ def test_macro_mean_weighs_classes_alike(tmp_path):
     (records,) = judged.records()
     hit = records["iou_fixed"][:, 0] >= 0.5
     per_class = [hit[truth.labels == label].mean() for label in np.unique(truth.labels)]
-    assert judged.curves["1"].at(0.2)["gt_known_loc"] == pytest.approx(np.mean(per_class) * 100)
+    curves = count_split(judged).curves["1"]
+    assert curves.at_policy["fixed"]["gt_known_loc"] == pytest.approx(np.mean(per_class) * 100)
+    assert curves.at(0.2)["gt_known_loc"] == pytest.approx(np.mean(per_class) * 100)
 
 
 def test_an_unreadable_image_is_a_miss_and_is_listed(tmp_path):
     truth, maps, logits = tiny_split()
     whole = judge(tmp_path / "whole", ArraySource(maps, logits), truth)
     judged = judge(tmp_path / "broken", ArraySource(maps, logits, unreadable=[2, 9]), truth)
-    assert judged.unreadable == {"2.png": "truncated", "9.png": "truncated"}
+    assert judged.faults == {"2.png": "truncated", "9.png": "truncated"}
+    counts = count_split(judged)
+    assert counts.unreadable == [2, 9]
     (records,) = judged.records()
     (all_records,) = whole.records()
     kept = [image for image in range(13) if image not in (2, 9)]
     np.testing.assert_array_equal(records[kept]["reached_all"], all_records[kept]["reached_all"])
     expected = (all_records[kept]["in_top1"][:, 0]).sum() * 100 / 13
-    assert judged.curves["1"].classification["top1_cls"] == pytest.approx(expected)
+    assert counts.classification["1"]["top1_cls"] == pytest.approx(expected)
     ceiling = all_records[kept]["reached_largest"][:, 0].max(axis=1) >= 3
-    assert judged.curves["1"].localization["gt_known_loc"].max() <= ceiling.sum() * 100 / 13 + 1e-9
+    assert counts.curves["1"].localization["gt_known_loc"].max() <= ceiling.sum() * 100 / 13 + 1e-9
 
 
 def test_a_killed_run_continues_with_identical_results(tmp_path, monkeypatch):
@@ -92,7 +101,7 @@ def test_a_killed_run_continues_with_identical_results(tmp_path, monkeypatch):
     resumed = judge(tmp_path / "killed", source, truth, resume=True, progress=seen.append)
     assert seen[0] == 16, "the first three batches are not done again"
     assert integers(resumed) == integers(whole)
-    assert resumed.pxap == whole.pxap
+    assert pxap(resumed) == pxap(whole)
 
 
 def test_a_damaged_state_and_other_options_are_refused(tmp_path):
@@ -120,10 +129,10 @@ def test_two_processes_count_the_same_integers(tmp_path, num_images):
         answers = manager.dict()
         mp.spawn(judge_as, args=(2, num_images, tmp_path / "two", free_port(), answers), nprocs=2)
         for rank in range(2):
-            counts, pxap, unreadable = answers[rank]
+            counts, precision, faults = answers[rank]
             assert counts == integers(alone)
-            assert pxap == alone.pxap
-            assert unreadable == alone.unreadable
+            assert precision == pxap(alone)
+            assert faults == alone.faults
 
 
 def test_one_process_alone_is_the_first():
@@ -139,6 +148,7 @@ def test_the_tdam_protocol_also_gives_the_authors_accuracy(tmp_path):
     confident = np.exp(logits).max(axis=-1) / np.exp(logits).sum(axis=-1)
     filtered = filter_steps(boxes, confident, logits)
     for k, name in ((1, "top1_cls"), (5, "top5_cls")):
-        assert judged.filtered_steps[name] == pytest.approx(any_step_accuracy(filtered, truth.labels, k))
+        right = right_at_any_step(filtered, truth.labels, k)
+        assert judged.filtered_steps.compute()[name] == pytest.approx(100 * right.mean())
     plain = judge_split(ArraySource(maps, logits), truth, PROTOCOL, Thresholds(0.2), tmp_path / "plain")
     assert plain.filtered_steps is None

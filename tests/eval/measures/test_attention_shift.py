@@ -170,9 +170,13 @@ def test_update_batch_takes_what_the_evaluation_has() -> None:
         unreadable={3: "damaged"},
     )
     metric, expected = AttentionShift(3, THRESHOLDS), AttentionShift(3, THRESHOLDS)
-    metric.update_batch(batch, ground_truth, get_protocol("wsolevaluation"))
-    expected.update(maps[:, [1]], [boxes[1]], [sizes[0]], logits[:, [1]])
+    hits = np.array([[True, False], [True, True], [True, False]])
+    metric.update_batch(batch, ground_truth, get_protocol("wsolevaluation"), hits)
+    expected.update(maps[:, [1]], [boxes[1]], [sizes[0]], logits[:, [1]], hits=hits[:, [1]])
     assert torch.equal(metric.total, expected.total)
+    group = metric.compute()["groups"]["all"]
+    assert [group["steps"][step]["localized"]["mean"] for step in "123"] == [0, 1, 0], "as the evaluation decided"
+    assert group["pairs"]["1-2"]["gained"]["mean"] == group["pairs"]["2-3"]["lost"]["mean"] == 1
 
 
 def test_without_logits_there_are_no_figures_of_classes() -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.measures.outcomes import GroupCounts, Outcome, count_outcomes, outcome, outcomes, size_buckets
-from eval.protocols import get_protocol
-from wsol.errors import InputError
+from eval.measures.outcomes import Outcome, count_outcomes, outcome
+from wsol.sweep import box_iou
 
-PROTOCOL = get_protocol("wsolevaluation")
 OBJECT = np.array([[20, 20, 79, 79]])
 TWINS = np.array([[0, 0, 39, 99], [60, 0, 99, 99]])
 
@@ -33,7 +31,8 @@ TWINS = np.array([[0, 0, 39, 99], [60, 0, 99, 99]])
 def test_outcomes_by_hand(
     box: tuple[int, ...], truth: np.ndarray, class_correct: bool | None, expected: Outcome
 ) -> None:
-    assert outcome(np.array(box), truth, class_correct, PROTOCOL) is expected
+    hit = expected is Outcome.CORRECT
+    assert outcome(np.array(box), truth, class_correct, hit) is expected
 
 
 def plain_outcome(box: list[int], truth: list[list[int]], class_correct: bool) -> str:
@@ -64,34 +63,12 @@ def test_outcomes_equal_counting_pixels() -> None:
 
     found, truth = boxes(400), [boxes(random.integers(1, 4)) for _ in range(400)]
     class_correct = random.random(400) < 0.9
-    result = outcomes(found, truth, class_correct, PROTOCOL)
-    expected = [
-        plain_outcome(box.tolist(), boxes_of.tolist(), bool(correct))
-        for box, boxes_of, correct in zip(found, truth, class_correct, strict=True)
-    ]
-    assert [Outcome(number).name.lower() for number in result] == expected
-    counts = count_outcomes(result)
-    assert counts == {kind.name.lower(): expected.count(kind.name.lower()) for kind in Outcome}
+    expected, result = [], []
+    for box, boxes_of, correct in zip(found, truth, class_correct.tolist(), strict=True):
+        expected.append(plain_outcome(box.tolist(), boxes_of.tolist(), correct))
+        result.append(outcome(box, boxes_of, correct, hit=box_iou(box[None], boxes_of).max() >= 0.5))
+    assert [kind.name.lower() for kind in result] == expected
+    counts = count_outcomes(np.array([*result, Outcome.UNREADABLE, Outcome.NO_BOX], dtype=np.uint8))
+    assert counts == {name: expected.count(name) + (name == "unreadable") for name in counts}
     assert min(counts.values()) > 0
-
-
-def test_numbers_of_images_must_agree() -> None:
-    with pytest.raises(InputError, match="boxes of 1 images, ground truth of 2"):
-        outcomes(np.zeros((1, 4)), [OBJECT, OBJECT], None, PROTOCOL)
-
-
-def test_size_buckets_take_the_largest_box_and_close_below() -> None:
-    boxes = [np.array([[0, 0, 10, 10], [0, 0, 50, 50]]), np.array([[0, 0, 10, 99]]), np.array([[0, 0, 10, 100]])]
-    assert size_buckets(boxes, np.array([[100, 100]] * 3)).tolist() == [2, 0, 1]
-
-
-def test_group_counts_equal_means_of_the_groups() -> None:
-    random = np.random.default_rng(1)
-    groups, hits = random.integers(0, 5, 200), random.random((200, 3)) < 0.5
-    counts = GroupCounts(6, 3)
-    counts.update(groups[:70], hits[:70])
-    counts.update(groups[70:], hits[70:])
-    for group in range(5):
-        np.testing.assert_allclose(counts.percent()[group], 100 * hits[groups == group].mean(axis=0))
-    assert np.isnan(counts.percent()[5]).all()
-    assert counts.images.sum() == 200
+    assert "no_box" not in counts

@@ -15,29 +15,30 @@ from results_folder import MODEL, write_checkpoint, write_results
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.output.gallery import PICKS, coloured_map, outcomes, pick, pick_for_gallery, read_predictions
-from tdam.errors import UnknownNameError
+from eval.output.gallery import PICKS, coloured_map, outcomes, pick, pick_for_gallery
+from eval.output.predictions import HIT_COLUMNS, read_predictions
+from tdam.errors import UnknownNameError, UserError
 from wsol.data import load_dataset
 from wsol.draw.overlay import OPACITY
 from wsol.draw.style import SCORE_COLOURS
 
 
-def predictions(ious: dict[str, tuple[float, ...]]) -> pd.DataFrame:
-    rows = [(name, step, iou) for name, steps in ious.items() for step, iou in enumerate(steps, start=1)]
-    return pd.DataFrame(rows, columns=["image", "step", "iou"])
+def predictions(hits: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    rows = [(name, step, hit) for name, steps in hits.items() for step, hit in enumerate(steps, start=1)]
+    return pd.DataFrame(rows, columns=["image", "step", HIT_COLUMNS["gt_known_loc"]])
 
 
 KINDS = {
-    "right": (0.6, 0.5),
-    "gained": (0.49, 0.5),
-    "lost": (0.9, 0.2),
-    "wrong": (0.1, 0.49),
-    "middle only": (0.1, 0.9, 0.1),
+    "right": (1, 1),
+    "gained": (0, 1),
+    "lost": (1, 0),
+    "wrong": (0, 0),
+    "middle only": (0, 1, 0),
 }
 
 
 def test_outcomes_compare_the_last_step_with_the_first() -> None:
-    found = outcomes(predictions(KINDS))
+    found = outcomes(predictions({**KINDS, "without a box": (np.nan, np.nan)}))
     assert found.to_dict() == {
         "right": "correct",
         "gained": "gained",
@@ -62,7 +63,7 @@ def test_pick_takes_all_of_a_kind_where_there_are_few(kind: str, expected: list[
 
 
 def test_pick_is_a_choice_that_the_seed_decides() -> None:
-    many = predictions({f"{number}": (0.1, 0.9) for number in range(50)})
+    many = predictions({f"{number}": (0, 1) for number in range(50)})
     chosen = pick(many, "gained", 10, seed=1)
     assert len(set(chosen)) == 10
     assert chosen == sorted(chosen, key=int)
@@ -77,9 +78,9 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def test_the_gallery_balances_outcomes_however_rare_they_are() -> None:
     frame = predictions(
-        {f"right {number}": (0.9, 0.9) for number in range(200)}
-        | {f"lost {number}": (0.9, 0.1) for number in range(3)}
-        | {f"gained {number}": (0.1, 0.9) for number in range(40)}
+        {f"right {number}": (1, 1) for number in range(200)}
+        | {f"lost {number}": (1, 0) for number in range(3)}
+        | {f"gained {number}": (0, 1) for number in range(40)}
     )
     chosen = pick_for_gallery(frame, 25)
     counts = outcomes(frame)[chosen].value_counts().to_dict()
@@ -89,11 +90,20 @@ def test_the_gallery_balances_outcomes_however_rare_they_are() -> None:
 
 def test_a_class_called_nan_keeps_its_name(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(
-        "image,step,label_name,class_name,confidence,iou,iou_fixed\nNA,1,null,nan,,0.5,0.5\n"
+        "image,step,label_name,class_name,confidence,iou,hit_gt_known_loc,hit_top1_loc,hit_top5_loc\n"
+        "NA,1,null,nan,,0.5,1,,\n"
     )
     row = read_predictions(tmp_path / "p.csv").iloc[0]
     assert (row["image"], row["label_name"], row["class_name"]) == ("NA", "null", "nan")
     assert np.isnan(row["confidence"])
+    assert row["hit_gt_known_loc"] == 1
+    assert np.isnan(row["hit_top1_loc"])
+
+
+def test_a_table_without_hits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("image,step,iou\na,1,0.5\n")
+    with pytest.raises(UserError, match="no column hit_gt_known_loc"):
+        read_predictions(tmp_path / "p.csv")
 
 
 def test_a_coloured_map_has_the_colours_and_the_opacity_of_its_scores() -> None:
@@ -120,6 +130,7 @@ def test_the_gallery_of_an_evaluation_says_what_predictions_say(tmp_path: Path) 
             assert step["box"] == [row["x0"], row["y0"], row["x1"], row["y1"]]
             assert step["iou"] == pytest.approx(row["iou"], abs=1e-3)
             assert step["class_name"] == row["class_name"]
+            assert step["localized"] == (row["hit_gt_known_loc"] == 1)
             assert (results / "gallery" / step["map"]).is_file()
 
 

@@ -141,7 +141,7 @@ def test_what_is_no_results_folder_is_named(results: Path, tmp_path: Path) -> No
         write_report(tmp_path)
     shutil.copytree(results, tmp_path / "damaged")
     (tmp_path / "damaged" / "predictions.csv").unlink()
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=r"damaged/predictions\.csv is missing"):
         write_report(tmp_path / "damaged")
 
 
@@ -151,7 +151,7 @@ def test_kinds_of_error_add_up_to_the_figures(results: Path) -> None:
         known = report.results["steps"][step]
         assert sum(kinds.values()) == pytest.approx(100)
         assert kinds["correct"] == pytest.approx(known["top1_loc"]["val"])
-        assert 100 - kinds["wrong class"] == pytest.approx(known["top1_cls"])
+        assert 100 - kinds["wrong_class"] == pytest.approx(known["top1_cls"])
 
 
 def test_error_breakdown_is_drawn_in_percent() -> None:
