@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.analysis.intervals import Bootstrap
-from eval.measures.outcomes import SIZE_BUCKETS
+from eval.analysis.groups import SIZE_BUCKETS
 
 ORACLE = "oracle"
 ENDS = (2.5, 97.5)
