@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.analysis.intervals import Bootstrap
 from eval.analysis.groups import SIZE_BUCKETS
+from eval.analysis.intervals import Bootstrap
 
 ORACLE = "oracle"
 ENDS = (2.5, 97.5)
