@@ -77,9 +77,9 @@ def vit(name: str, **options: Any) -> Any:
     return fill(cls(**settings, **options))
 
 
-def assert_close(ours: Tensor, reference: np.ndarray, what: str, tolerance: float = TOLERANCE) -> float:
+def assert_close(ours: Tensor, reference: np.ndarray, what: str, tolerance: float = TOLERANCE) -> None:
     """Assert that a result differs by at most `tolerance` of the reference's largest value (at least 1)."""
     assert tuple(ours.shape) == reference.shape, what
     error = float(np.abs(ours.detach().numpy() - reference).max() / max(1.0, np.abs(reference).max()))
+    print(f"largest difference {error:.1e} ({what})")  # shown by pytest -rP
     assert error <= tolerance, f"{what}: error {error:.1e}"
-    return error

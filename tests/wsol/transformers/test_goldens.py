@@ -13,6 +13,7 @@ from wsol.transformers.layout import TokenLayout
 from wsol.transformers.pooled_norm import through_layer_norm
 from wsol.transformers.readout import token_readout
 from wsol.transformers.run import run_transformer
+from wsol.transformers.vit_explain import vit_explain_gradient_rollout, vit_explain_rollout
 
 WITH_ATTENTION = ("attention_sq", "attention_nonsq", "attention_14", "prefix_reg4", "prefix_dist")
 
@@ -146,3 +147,21 @@ def test_cam_through_a_norm_after_pooling_averages_to_the_logits():
     ]
     # The reference is scaled by the number of patches, so that it is in the unit of CAM.
     assert_close(torch.stack(grad_cam, 1) * 16, reference["gap_fcnorm/gradcam_last_block"], "Grad-CAM")
+
+
+@pytest.mark.parametrize("name", ["attention_sq", "attention_14"])
+def test_rollout_as_vit_explain_has_it(name):
+    reference = arrays(name)
+    run = run_transformer(vit(name), images(name), differentiable=True)
+
+    def shown(rollout):
+        maps = run.layout.class_row(rollout)
+        return maps / maps.amax((1, 2), keepdim=True)
+
+    for fusion in ("mean", "max", "min"):
+        for discard in (0.0, 0.9):
+            maps = shown(vit_explain_rollout(run.weights, fusion, discard))
+            assert_close(maps, reference[f"vitexplain/{fusion}_{discard}"], f"{fusion}, {discard}")
+    gradients = torch.autograd.grad(run.output[:, 0].sum(), run.weights)
+    maps = shown(vit_explain_gradient_rollout(run.weights, gradients, discard=0.0))
+    assert_close(maps[0], reference["vitexplain/grad_0.0_class0"], "with gradients")
