@@ -11,14 +11,14 @@ is no map method by name: use attention-rollout or gradient-attention. Against A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from tdam.errors import check_name
 
-HEAD_FUSIONS = ("mean", "max", "min")
+HEAD_FUSIONS: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "max": torch.amax, "min": torch.amin}
 
 
 def vit_explain_rollout(weights: Sequence[Tensor], head_fusion: str = "mean", discard: float = 0.9) -> Tensor:
@@ -36,7 +36,7 @@ def vit_explain_rollout(weights: Sequence[Tensor], head_fusion: str = "mean", di
         UnknownNameError: If `head_fusion` is unknown.
     """
     check_name("head fusion", head_fusion, HEAD_FUSIONS)
-    fuse = {"mean": torch.mean, "max": torch.amax, "min": torch.amin}[head_fusion]
+    fuse = HEAD_FUSIONS[head_fusion]
     return _product([_discarded(fuse(block, dim=1), discard, spare_first=True) for block in weights])
 
 
