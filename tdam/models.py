@@ -12,6 +12,7 @@ from torch import nn
 from tdam.checkpoints import load_checkpoint
 from tdam.errors import UserError, check_name
 from tdam.feedback import FeedbackOptions
+from tdam.strides import set_strides
 
 
 def create_model(
@@ -34,6 +35,7 @@ def create_model(
     init: str | None = None,
     td_blocks: Mapping[int, str | Sequence[int]] | None = None,
     stage_gate: bool | None = None,
+    strides: Mapping[str, int] | None = None,
     **timm_kwargs: Any,
 ) -> nn.Module:
     """Create a network by name: one of timm's with top-down attention ("resnet50_tdam"), or any of timm's.
@@ -57,6 +59,7 @@ def create_model(
         init: As above.
         td_blocks: As above.
         stage_gate: As above.
+        strides: Stages without stride and without dilation, such as {"layer4": 1}; see `tdam.strides`.
         **timm_kwargs: timm's own, such as `drop_rate`, `drop_path_rate`, `in_chans`, `output_stride`.
 
     Raises:
@@ -82,6 +85,8 @@ def create_model(
         raise UserError(f"{architecture} does not take this option: {error}") from error
     if "img_size" in timm_kwargs:
         _note_input_size(model, timm_kwargs["img_size"])
+    if strides:
+        set_strides(model, strides)
     if checkpoint is not None:
         load_checkpoint(model, checkpoint)
     return model

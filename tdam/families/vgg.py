@@ -12,12 +12,13 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any, cast
 
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model_data_config
 from timm.layers import ClassifierHead
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.vgg import VGG, cfgs
 from torch import Tensor, nn
 
+from tdam.errors import UserError
 from tdam.feedback import Family, FeedbackBlock, Segment
 
 
@@ -114,6 +115,29 @@ def timm_name(name: str) -> str:
     'features.24.weight'
     """
     return re.sub(r"^features\.stage\d+\.", "features.", name)
+
+
+def refuse_single_place(model: nn.Module) -> None:
+    """Refuse timm's plain VGG at an input where its first fully connected layer leaves a map of one place.
+
+    That layer is a 7x7 convolution: 224 px, which the five poolings bring to 7x7, become 1x1, where nothing can be
+    localized. At 448 px the map is 8x8.
+
+    Raises:
+        UserError: With the name of the network to use.
+    """
+    layer = getattr(getattr(model, "pre_logits", None), "fc1", None)
+    if not isinstance(model, VGG) or not isinstance(layer, nn.Conv2d):
+        return
+    _, height, width = resolve_model_data_config(model)["input_size"]
+    if min(height, width) // 32 > layer.kernel_size[0]:
+        return
+    bn = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    raise UserError(
+        f"timm's plain VGG makes maps of 1 x 1 at {height} x {width} px, where nothing can be localized: "
+        f"use {'vgg16_gap_bn' if bn else 'vgg16_gap'}, VGG-16 with global average pooling in place of its fully "
+        "connected layers"
+    )
 
 
 # Names whose published weights are the convolutions alone.

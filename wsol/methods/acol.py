@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 import tdam
-from tdam.errors import UserError
 from wsol.cam import ClassActivationMaps
-from wsol.methods.base import Method, MethodOutput
+from wsol.methods.base import MethodOutput, OwnMaps
+from wsol.methods.initial import he_fan_out, initialise_convolutions
+from wsol.methods.stages import is_vgg
 
 
-class ACoL(Method):
+class ACoL(OwnMaps):
     """Two classifiers on the features; the second sees them without what the first attends to.
 
     The heads are wsolevaluation's: 3x3, ReLU, 3x3, ReLU, 1x1 to the classes, then average pooling. They replace the
@@ -30,25 +31,20 @@ class ACoL(Method):
         UserError: If supervision of every step is asked for.
     """
 
+    authors_key = "classifier_A.0.weight"
+    authors_names = ((r"classifier_A\.", "head_a."), (r"classifier_B\.", "head_b."), (r"", "network."))
+
     def __init__(self, network: nn.Module, threshold: float = 0.7, width: int = 1024, **options: Any) -> None:
         super().__init__(network, **options)
-        if self.step_loss_weights or self.step_diversity:
-            raise UserError("method acol has heads of its own: leave step_loss_weights and step_diversity alone")
         self.threshold = threshold
         num_classes, channels = tdam.steps.classifier_weight(network).shape
         # Not used, hence not trained: DistributedDataParallel waits for the gradient of every trained parameter.
         self.network.get_classifier().requires_grad_(False)
+        # wsolevaluation initialises the heads of its VGG-16 otherwise than those of its ResNet-50.
+        initialise = nn.init.xavier_uniform_ if is_vgg(network) else he_fan_out
         self.head_a, self.head_b = (conv_head(channels, width, num_classes) for _ in range(2))
-
-        # What tells a network's classes, input and steps tells this module's.
-        self.num_classes = num_classes
-        self.pretrained_cfg = network.pretrained_cfg
-        self.feedback = getattr(network, "feedback", None)
-
-    @property
-    def deployed(self) -> nn.Module:
-        """This module: the heads make the maps."""
-        return self
+        initialise_convolutions(self.head_a, initialise)
+        initialise_convolutions(self.head_b, initialise)
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Sum of both heads' cross-entropies; the logits are head A's."""
@@ -78,19 +74,14 @@ class ACoL(Method):
 
 
 def conv_head(channels: int, width: int, num_classes: int) -> nn.Sequential:
-    """Fully convolutional classifier ``(B, channels, h, w)`` -> ``(B, num_classes, h, w)``, He initialised."""
-    head = nn.Sequential(
+    """Fully convolutional classifier ``(B, channels, h, w)`` -> ``(B, num_classes, h, w)``."""
+    return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(width, width, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(width, num_classes, 1),
     )
-    for module in head:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-            nn.init.constant_(module.get_parameter("bias"), 0.0)
-    return head
 
 
 def class_ids(targets: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tdam.families.vgg import VGGGap
 from wsol.methods.base import Method
 from wsol.methods.stages import block_names, named_module, stage_names
 
@@ -19,13 +20,20 @@ class ADL(Method):
         network: A classification network.
         drop_rate: Probability of hiding instead of weighing, drawn once per batch and block (wsolevaluation: 0.75).
         threshold: Places at or above this share of the map's maximum are hidden (wsolevaluation: 0.9).
-        positions: Names of the blocks after which it acts; empty: as wsolevaluation does for ResNet-50, the first
-            block of the last but one stage, the first and the last block of the last stage.
+        positions: Names of the modules after which it acts; empty: as wsolevaluation does, see `default_positions`.
         **options: See `Method`.
 
     Raises:
         UnknownNameError: If a position is no module of the network.
     """
+
+    classifier_std = 0.01
+    authors_key, authors_lack = "layer4.3.conv1.weight", "layer4.1.conv1.weight"
+    # wsolevaluation's layers without weights are numbered among the blocks of ResNet-50: each comes after a first block.
+    authors_names = (
+        (r"layer([34])\.(\d+)", lambda found: f"network.layer{found[1]}.{max(int(found[2]) - 1, 0)}"),
+        (r"", "network."),
+    )
 
     def __init__(
         self,
@@ -49,7 +57,13 @@ class ADL(Method):
 
 
 def default_positions(network: nn.Module) -> tuple[str, ...]:
-    """First block of the last but one stage, first and last block of the last stage, each once."""
+    """wsolevaluation's places.
+
+    ResNet-50: first block of the last but one stage, first and last block of the last stage, each once. VGG-16:
+    pool3, relu4_3 and relu5_3.
+    """
+    if isinstance(network, VGGGap):
+        return ("features.pool3", "features.stage4", "features.stage5")
     *_, before, last = stage_names(network)
     blocks = block_names(network, last)
     return tuple(dict.fromkeys([block_names(network, before)[0], blocks[0], blocks[-1]]))
@@ -67,6 +81,7 @@ def attention_dropout(features: Tensor, drop_rate: float, threshold: float) -> T
         threshold: Share in [0, 1] of the maximum.
     """
     attention = features.mean(1, keepdim=True)
-    if torch.rand(()) < drop_rate:
+    # wsolevaluation's way to draw, so that equal draws decide equally.
+    if torch.rand(()) + drop_rate >= 1:
         return features * (attention < threshold * attention.amax((2, 3), keepdim=True))
     return features * attention.sigmoid()

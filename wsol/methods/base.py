@@ -6,8 +6,8 @@ whatever extra heads and hooks a method has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 import tdam
 from tdam.errors import UserError
+from tdam.families.vgg import refuse_single_place
 from wsol.cam import ClassActivationMaps, class_activation_maps
+from wsol.methods.authors import Names, rename
 
 
 class MethodOutput(NamedTuple):
@@ -41,6 +43,21 @@ class Method(nn.Module):
         UserError: If the weights are not one per step of the network, or there are no two steps to tell apart.
     """
 
+    authors_key: ClassVar[str] = ""
+    """Name of a tensor by which a file of the reference implementation is told; empty: there is no such file."""
+
+    authors_lack: ClassVar[str] = ""
+    """Name of a tensor that such a file lacks."""
+
+    authors_names: ClassVar[Names] = ()
+    """Our names for its tensors, see `wsol.methods.authors.rename`."""
+
+    optional_parts: tuple[str, ...] = ()
+    """Beginnings of names of trained tensors that such a file may do without."""
+
+    classifier_std: ClassVar[float | None] = None
+    """Standard deviation of a new classifier's weights, its biases 0; None: as the network initialises it."""
+
     network: Any
     """The timm network; its class decides what else it has (`forward_features`, `get_classifier`, …)."""
 
@@ -57,6 +74,7 @@ class Method(nn.Module):
             raise UserError(f"step_loss_weights needs {steps} numbers, one per step, got {len(step_loss_weights)}")
         if step_diversity and steps < 2:
             raise UserError("step_diversity needs a network of two or more steps")
+        refuse_single_place(network)
         self.network = network
         self.label_smoothing = label_smoothing
         self.step_loss_weights = tuple(step_loss_weights)
@@ -70,8 +88,10 @@ class Method(nn.Module):
 
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of logits ``(B, C)`` with class ids ``(B,)`` or class probabilities ``(B, C)``."""
-        smoothing = 0.0 if targets.is_floating_point() else self.label_smoothing
-        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if targets.is_floating_point():
+            return F.cross_entropy(logits, targets.to(logits.dtype))
+        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Loss and logits of preprocessed images ``(B, 3, H, W)``."""
@@ -95,6 +115,55 @@ class Method(nn.Module):
     def class_activation_maps(self, images: Tensor, class_ids: Tensor | None = None) -> ClassActivationMaps:
         """Maps of every step, as the method's paper makes them; see `wsol.class_activation_maps`."""
         return class_activation_maps(self.network, images, class_ids)
+
+    @classmethod
+    def is_authors_state(cls, state: Mapping[str, Tensor]) -> bool:
+        """Whether tensors bear the names of the reference implementation's checkpoints."""
+        return cls.authors_key in state and cls.authors_lack not in state
+
+    @classmethod
+    def in_our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of such a checkpoint under this method's names."""
+        return rename(state, cls.authors_names)
+
+    def finish_epoch(self) -> None:
+        """Called after every epoch of training, before validation."""
+
+
+class OwnMaps(Method):
+    """A method whose own layers make the maps: the module as a whole is saved and evaluated.
+
+    Raises:
+        UserError: If supervision of every step is asked for.
+    """
+
+    def __init__(self, network: nn.Module, **options: Any) -> None:
+        super().__init__(network, **options)
+        refuse_step_losses(self)
+        # What tells a network's classes, input and steps tells this module's.
+        self.num_classes = network.num_classes
+        self.pretrained_cfg = network.pretrained_cfg
+        self.feedback = getattr(network, "feedback", None)
+
+    @property
+    def deployed(self) -> nn.Module:
+        """This module."""
+        return self
+
+    def class_activation_maps(self, images: Tensor, class_ids: Tensor | None = None) -> ClassActivationMaps:
+        """Maps and logits of every step, see `wsol.class_activation_maps`."""
+        raise NotImplementedError
+
+
+def refuse_step_losses(method: Method) -> None:
+    """Refuse supervision of every step for a method with losses of its own.
+
+    Raises:
+        UserError: If it is asked for.
+    """
+    if method.step_loss_weights or method.step_diversity:
+        name = type(method).__name__
+        raise UserError(f"method {name} has losses of its own: leave step_loss_weights and step_diversity alone")
 
 
 def target_maps(steps: tdam.StepOutputs, targets: Tensor) -> Tensor:

@@ -37,6 +37,6 @@ def hide_squares(images: Tensor, grid_size: int, drop_rate: float) -> Tensor:
     Squares at the right and lower border are cut off where the image is no multiple of `grid_size`.
     """
     batch, _, height, width = images.shape
-    grid = torch.rand(batch, 1, -(-height // grid_size), -(-width // grid_size), device=images.device) >= drop_rate
+    grid = torch.rand(batch, 1, -(-height // grid_size), -(-width // grid_size), device=images.device) > drop_rate
     kept = grid.repeat_interleave(grid_size, 2).repeat_interleave(grid_size, 3)[:, :, :height, :width]
     return images * kept

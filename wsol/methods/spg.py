@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
 import tdam
 from tdam.errors import UserError
+from tdam.families.vgg import VGGGap
 from wsol.methods.acol import class_ids, normalize_maps
-from wsol.methods.base import Method, MethodOutput
-from wsol.methods.stages import block_names, named_module, stage_names
+from wsol.methods.base import Method, MethodOutput, refuse_step_losses
+from wsol.methods.initial import initialise_convolutions
+from wsol.methods.stages import block_names, named_module, output_channels, stage_names
 
 FEWEST_FOREGROUND = 30
 UNSURE = -1.0
@@ -31,25 +32,40 @@ class SPG(Method):
     Args:
         network: A classification network.
         thresholds: (high, low) of the guides for B2, B1 and C (wsolevaluation: .7 .01, .5 .05, .7 .1).
-        layers: Names of the modules whose outputs B1 and B2 see; empty: as wsolevaluation does for ResNet-50, the
-            first block of the last but one stage, and that stage's end. Where the stage is one block, B1 sees the
-            end of the stage before.
+        layers: Names of the modules whose outputs B1 and B2 see; empty: as wsolevaluation does, see `default_layers`.
+        width: Channels of head C's hidden layer (wsolevaluation: 512), at most the network's own.
         **options: See `Method`; supervision of every step is not part of this method.
 
     Raises:
         UserError: If supervision of every step is asked for, or `layers` are not two.
     """
 
+    classifier_std = 0.01
+    authors_key = "SPG_A4.weight"
+    # wsolevaluation's ResNet-50 holds its last stage but one in two parts.
+    authors_names = (
+        (r"SPG_A1\.", "network.layer3."),
+        (r"SPG_A2\.(\d+)", lambda found: f"network.layer3.{int(found[1]) + 1}"),
+        (r"SPG_A4\.", "network.fc."),
+        (r"SPG_B_1a\.", "b1."),
+        (r"SPG_B_2a\.", "b2."),
+        (r"SPG_B_shared\.0\.", "b_shared.0.0."),
+        (r"SPG_B_shared\.2\.", "b_shared.1."),
+        (r"SPG_C\.0\.", "c.0.0."),
+        (r"SPG_C\.2\.", "c.1."),
+        (r"", "network."),
+    )
+
     def __init__(
         self,
         network: nn.Module,
         thresholds: Sequence[Sequence[float]] = ((0.7, 0.01), (0.5, 0.05), (0.7, 0.1)),
         layers: Sequence[str] = (),
+        width: int = 512,
         **options: Any,
     ) -> None:
         super().__init__(network, **options)
-        if self.step_loss_weights or self.step_diversity:
-            raise UserError("method spg has losses of its own: leave step_loss_weights and step_diversity alone")
+        refuse_step_losses(self)
         self.thresholds = tuple((float(high), float(low)) for high, low in thresholds)
         self.layers = tuple(layers) or default_layers(network)
         if len(self.layers) != 2 or len(self.thresholds) != 3:
@@ -57,11 +73,14 @@ class SPG(Method):
         self._seen: dict[str, Tensor] = {}
         for name in self.layers:
             named_module(network, name).register_forward_hook(self._keep(name))
-        early, late = _channels(network, self.layers)
+        early, late = output_channels(network, self.layers)
         final = tdam.steps.classifier_weight(network).shape[1]
         self.b1, self.b2 = _conv_relu(early, late), _conv_relu(late, late)
         self.b_shared = nn.Sequential(_conv_relu(late, late), nn.Conv2d(late, 1, 1))
-        self.c = nn.Sequential(_conv_relu(final, max(final // 4, 1)), nn.Conv2d(max(final // 4, 1), 1, 1))
+        width = min(width, final)
+        self.c = nn.Sequential(_conv_relu(final, width), nn.Conv2d(width, 1, 1))
+        for head in (self.b1, self.b2, self.b_shared, self.c):
+            initialise_convolutions(head, nn.init.xavier_uniform_)
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Cross-entropy of the label plus the three mask losses."""
@@ -95,11 +114,16 @@ class SPG(Method):
 
 
 def default_layers(network: nn.Module) -> tuple[str, str]:
-    """Where B1 and B2 attach, see `SPG`.
+    """Where wsolevaluation attaches B1 and B2.
+
+    ResNet-50: the first block of the last but one stage, and that stage's end. Where the stage is one block, B1 sees
+    the end of the stage before. VGG-16: relu4_3 and relu5_3.
 
     Raises:
         UserError: If the network does not tell its stages.
     """
+    if isinstance(network, VGGGap):
+        return "features.stage4", "features.stage5"
     *_, earlier, stage, _ = stage_names(network)
     first = block_names(network, stage)[0]
     return (earlier if len(block_names(network, stage)) == 1 else first), stage
@@ -109,7 +133,7 @@ def guided_loss(logits: Tensor, guide: Tensor, high: float, low: float) -> Tenso
     """Binary cross-entropy of logits ``(B, h, w)`` with the confident pixels of a guide ``(B, h, w)`` in [0, 1]."""
     mask = confident_mask(guide, high, low)
     sure = mask != UNSURE
-    return F.binary_cross_entropy_with_logits(logits[sure].float(), mask[sure].float())
+    return F.binary_cross_entropy_with_logits(promoted(logits[sure]), promoted(mask[sure]))
 
 
 def confident_mask(guide: Tensor, high: float, low: float) -> Tensor:
@@ -127,6 +151,11 @@ def confident_mask(guide: Tensor, high: float, low: float) -> Tensor:
     return mask
 
 
+def promoted(values: Tensor) -> Tensor:
+    """Values in float32 at least: the logarithm under autocast would not bear less."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def upsample(maps: Tensor, size: torch.Size) -> Tensor:
     """Bilinear ``(B, 1, h, w)`` to ``(B, H, W)``."""
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False).squeeze(1)
@@ -135,21 +164,3 @@ def upsample(maps: Tensor, size: torch.Size) -> Tensor:
 def _conv_relu(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.ReLU())
 
-
-def _channels(network: nn.Module, layers: Sequence[str]) -> list[int]:
-    """Channels of modules' outputs, seen by one small image."""
-    found: dict[str, int] = {}
-
-    def look(name: str) -> Any:
-        return lambda module, inputs, output: found.__setitem__(name, output.shape[1])
-
-    hooks = [named_module(network, name).register_forward_hook(look(name)) for name in layers]
-    training = network.training
-    parameter = next(network.parameters())
-    input_size = resolve_model_data_config(network)["input_size"]
-    with torch.no_grad():
-        network.eval()(torch.zeros(1, *input_size, device=parameter.device))
-    network.train(training)
-    for hook in hooks:
-        hook.remove()
-    return [found[name] for name in layers]

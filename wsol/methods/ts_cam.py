@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tdam.errors import UserError
 from wsol.cam import ClassActivationMaps
-from wsol.methods.base import Method, MethodOutput
+from wsol.methods.base import MethodOutput, OwnMaps
 from wsol.transformers.attention_maps import summed_attention
 from wsol.transformers.run import has_class_token, run_transformer
 
@@ -31,7 +31,7 @@ class TokenMaps(NamedTuple):
     semantics: Tensor
 
 
-class TSCAM(Method):
+class TSCAM(OwnMaps):
     """A 3x3 convolution over the patch tokens classifies; attention of the class token says where.
 
     The convolution replaces the network's own classifier, so this module as a whole is saved and evaluated. Logits
@@ -48,19 +48,9 @@ class TSCAM(Method):
 
     def __init__(self, network: nn.Module, **options: Any) -> None:
         super().__init__(network, **options)
-        name = type(self).__name__
-        if self.step_loss_weights or self.step_diversity:
-            raise UserError(f"method {name} has a head of its own: leave step_loss_weights and step_diversity alone")
-        _check_network(self.network, name)
-        self.num_classes: int = self.network.num_classes
-        self.pretrained_cfg = self.network.pretrained_cfg
+        _check_network(self.network, type(self).__name__)
         self.network.reset_classifier(0)
         self.head = nn.Conv2d(self.network.num_features, self.num_classes, 3, padding=1)
-
-    @property
-    def deployed(self) -> nn.Module:
-        """This module: its head makes the maps."""
-        return self
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Cross-entropy of the mean semantic maps. Attention is not needed, so it may stay fused."""

@@ -62,7 +62,7 @@ class TrainingConfig:
     model_args: Options = field(default_factory=dict)
     """Options of the network, such as steps=3 attention=top."""
     method: str = "cam"
-    """Training method: cam, has, cutmix, adl, acol or spg."""
+    """Training method, see docs/methods.md."""
     method_args: Options = field(default_factory=dict)
     """Hyper-parameters of the method, such as drop_rate=0.5; the published ones where not given."""
     step_loss_weights: tuple[float, ...] = ()
@@ -90,9 +90,15 @@ class TrainingConfig:
     decay_norms: bool = False
     """Decay biases and norms too."""
     classifier_lr_scale: float = 1.0
-    """Factor on the learning rate of the classifier (see classifier_modules) and of a method's own heads."""
+    """Factor on the learning rate of the classifier, see classifier_modules."""
     classifier_modules: tuple[str, ...] = ()
-    """Modules that count as the classifier, such as layer4 fc; empty: the network's own classifier layer."""
+    """Modules of the network or of the method that count as the classifier, such as layer4 fc: these and no others.
+    Empty: the network's own classifier layer and all layers that the method adds."""
+    bias_lr_scale: float = 1.0
+    """Factor on the learning rate of biases, beside the classifier's."""
+    classifier_std: float | None = None
+    """Standard deviation of the weights of a classifier that begins anew, its biases 0 (wsolevaluation: 0.01); none: the
+    method's own choice, else the network's."""
     schedule: str = "cosine"
     """cosine, step, multistep, poly or constant, advanced at every optimiser step."""
     warmup_epochs: int = 0

@@ -92,9 +92,8 @@ class Trainer:
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
         )
-        mixed = self.batches.share // (config.accumulate if config.method == "cutmix" else 1)
-        if mixed % 2 and (config.method == "cutmix" or config.mixup or config.cutmix):
-            raise UsageError(f"images are mixed in pairs: {mixed} per process and part must be even, change batch_size")
+        if self.batches.share % 2 and (config.mixup or config.cutmix):
+            raise UsageError(f"images are mixed in pairs: {self.batches.share} per process must be even, change batch_size")
         self.mixup = create_mixup(config, len(truth.class_names))
         self.ema = ModelEmaV3(self.method, decay=config.ema_decay) if config.ema_decay is not None else None
         optimizer = create_optimizer(self.method, config)
@@ -245,6 +244,7 @@ class Trainer:
             "train_top1": 100.0 * correct / (steps * config.batch_size),
             "images_per_second": images_per_second,
         }
+        self.method.finish_epoch()
         last = position.epoch + 1 == self.epochs
         if self.validate is not None and (last or row["epoch"] % config.validate_every == 0):
             self.trained.eval()

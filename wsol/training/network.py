@@ -15,6 +15,9 @@ from torch import Tensor, nn
 import tdam
 from tdam.checkpoints import in_our_names, read_state_dict
 from tdam.errors import UsageError, check_name
+from tdam.families.vgg import NEW_CLASSIFIERS
+from wsol.methods import METHODS
+from wsol.methods.initial import initialise_classifier
 from wsol.training.config import TrainingConfig
 
 FEEDBACK_SUFFIX = re.compile(r"_tdam2?$")
@@ -28,18 +31,31 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
     """
     pretrained = config.init == "pretrained"
     network = tdam.create_model(config.model, num_classes=num_classes, pretrained=pretrained, **config.model_args)
+    begins_new = not pretrained or num_classes != published_classes(network)
     if config.init == "backbone":
         base = FEEDBACK_SUFFIX.sub("", config.model)
         if base == config.model:
             raise UsageError(f"init backbone is for networks with feedback; {base} takes init pretrained")
-        start_from(network, timm.create_model(base, pretrained=True).state_dict())
+        begins_new = start_from(network, timm.create_model(base, pretrained=True).state_dict())
     elif config.init is not None and not pretrained:
-        start_from(network, in_our_names(network, read_state_dict(config.init), config.init))
+        begins_new = start_from(network, in_our_names(network, read_state_dict(config.init), config.init))
+    std = METHODS[config.method].classifier_std if config.classifier_std is None else config.classifier_std
+    if begins_new and std is not None:
+        initialise_classifier(network, std)
     return network
 
 
-def start_from(network: nn.Module, state: dict[str, Tensor]) -> None:
+def published_classes(network: nn.Module) -> int | None:
+    """Number of classes of a network's published classifier; None where only the layers before it are published."""
+    configuration: Any = network.pretrained_cfg
+    return None if configuration["architecture"] in NEW_CLASSIFIERS else configuration["num_classes"]
+
+
+def start_from(network: nn.Module, state: dict[str, Tensor]) -> bool:
     """Load weights of a network that may have other classes, and may lack the feedback parts.
+
+    Returns:
+        Whether the classifier begins anew.
 
     Raises:
         CheckpointError: If anything but the classifier and the feedback parts does not fit.
@@ -56,6 +72,7 @@ def start_from(network: nn.Module, state: dict[str, Tensor]) -> None:
         path = Path(folder) / "weights.safetensors"
         safetensors.torch.save_file({key: value.contiguous() for key, value in {**state, **fresh}.items()}, path)
         tdam.load_checkpoint(network, path)
+    return bool(fresh)
 
 
 def classifier_names(network: nn.Module) -> tuple[str, ...]:

@@ -23,38 +23,39 @@ def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ..
     Raises:
         UserError: If a name in the setting classifier_modules fits no module.
     """
-    network = method.network
-    names = config.classifier_modules or classifier_names(network)
-    for name in names:
-        check_name("module in classifier_modules", name, [module for module, _ in network.named_modules() if module])
-    return tuple(f"network.{name}." for name in names)
+    if not config.classifier_modules:
+        added = [name for name, _ in method.named_children() if name != "network"]
+        return tuple(f"{name}." for name in [*added, *(f"network.{name}" for name in classifier_names(method.network))])
+    prefixes = []
+    in_network = [name for name, _ in method.network.named_modules() if name]
+    in_method = [name for name, _ in method.named_modules() if name and not name.startswith("network")]
+    for name in config.classifier_modules:
+        check_name("module in classifier_modules", name, [*in_network, *in_method])
+        prefixes.append(f"{name}." if name in in_method else f"network.{name}.")
+    return tuple(prefixes)
 
 
 def parameter_groups(method: Method, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Trainable parameters in up to four groups: backbone or classifier, with or without weight decay.
+    """Trainable parameters in groups: backbone or classifier, with or without weight decay, weights or biases.
 
-    A method's own heads count as classifier. timm's schedulers multiply by ``lr_scale``.
+    timm's schedulers multiply by ``lr_scale``.
 
     Raises:
         UserError: If nothing is left to train.
     """
     prefixes = classifier_prefixes(method, config)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in method.named_parameters():
         if not parameter.requires_grad:
             continue
-        is_classifier = name.startswith(prefixes) or not name.startswith("network.")
-        is_decayed = config.decay_norms or parameter.ndim > 1
-        groups.setdefault((is_classifier, is_decayed), []).append(parameter)
+        scale = config.classifier_lr_scale if name.startswith(prefixes) else 1.0
+        scale *= config.bias_lr_scale if name.endswith(".bias") else 1.0
+        decay = config.weight_decay if config.decay_norms or parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
     if not groups:
         raise UserError("nothing is left to train: the setting freeze names every module")
     return [
-        {
-            "params": parameters,
-            "weight_decay": config.weight_decay if is_decayed else 0.0,
-            "lr_scale": config.classifier_lr_scale if is_classifier else 1.0,
-        }
-        for (is_classifier, is_decayed), parameters in groups.items()
+        {"params": parameters, "weight_decay": decay, "lr_scale": scale} for (scale, decay), parameters in groups.items()
     ]
 
 
