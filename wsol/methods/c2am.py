@@ -62,7 +62,8 @@ class C2AM(OwnMaps):
         self.activation = nn.Conv2d(high + low, 1, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(1)
         classifier = self.network.get_classifier()
-        self.optional_parts = tuple(f"network.{name}." for name, module in network.named_modules() if module is classifier)
+        names = (name for name, module in network.named_modules() if module is classifier)
+        self.optional_parts = tuple(f"network.{name}." for name in names)
         self.register_buffer("complement", torch.tensor(True))
         self.register_buffer("decided", torch.tensor(False))
 
@@ -70,8 +71,9 @@ class C2AM(OwnMaps):
         """The contrast of foreground and background; `targets` train the classifier alone."""
         high, features = self._features(self.network, images)
         activation = self._activation(features)
-        flat = activation.flatten(1), features.flatten(2)
-        foreground, background = (torch.einsum("bp,bdp->bd", share, flat[1]) / share.shape[1] for share in (flat[0], 1 - flat[0]))
+        share, values = activation.flatten(1), features.flatten(2)
+        places = share.shape[1]
+        foreground, background = (torch.einsum("bp,bdp->bd", one, values) / places for one in (share, 1 - share))
         loss = contrast_loss(foreground, background, self.alpha)
         if self.training and not self.decided:
             self.complement.copy_(covers_border(activation[0].detach()))
@@ -103,7 +105,7 @@ class C2AM(OwnMaps):
         """The last stage's features, and both stages' side by side (the last one first)."""
         low = run_modules(network, self.cut.low, images)
         high = run_modules(network, self.cut.high, low)
-        return high, torch.cat([high, F.adaptive_avg_pool2d(low, high.shape[-2:])], dim=1)
+        return high, torch.cat([high, F.adaptive_avg_pool2d(low, (high.shape[2], high.shape[3]))], dim=1)
 
     def _activation(self, features: Tensor) -> Tensor:
         return self.norm(self.activation(features)).sigmoid().squeeze(1)

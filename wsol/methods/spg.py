@@ -163,4 +163,3 @@ def upsample(maps: Tensor, size: torch.Size) -> Tensor:
 
 def _conv_relu(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.ReLU())
-

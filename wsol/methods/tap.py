@@ -18,9 +18,9 @@ from wsol.methods.initial import he_fan_out, initialise_convolutions
 class TAP(OwnMaps):
     """Average pooling, in training and at test, over the places where a channel is well above zero alone.
 
-    Global average pooling lets a small object weigh less than a large one; this pools each channel over the places above
-    a share of its maximum. The map is the classifier's weights over all features, not the thresholded ones. The paper
-    reads it with negative weights left out (map method "nwc") and a percentile as threshold.
+    Under global average pooling a small object weighs less than a large one; this pools each channel over the places
+    above a share of its maximum. The map is the classifier's weights over all features, not the thresholded ones. The
+    paper reads it with negative weights left out and a percentile as threshold.
 
     Args:
         network: A classification network with global pooling and one linear classifier.
@@ -28,7 +28,8 @@ class TAP(OwnMaps):
             networks are not published).
         width: Channels of a 3x3 convolution with ReLU before pooling, with a classifier of its own; 0: none, the
             network's classifier stays (paper, VGG-16: 1024).
-        backbone_gradient: Factor on the gradients of everything before that convolution and the classifier (paper: 0.1).
+        backbone_gradient: Factor on the gradients of everything before that convolution and the classifier (paper:
+            0.1).
         **options: See `Method`; supervision of every step is not part of this method.
 
     Raises:
@@ -58,7 +59,9 @@ class TAP(OwnMaps):
         self.backbone_gradient = backbone_gradient
         classifier = self.network.get_classifier()
         if not isinstance(classifier, nn.Linear):
-            raise UserError(f"method tap needs a linear classifier; {type(network).__name__} has {type(classifier).__name__}")
+            raise UserError(
+                f"method tap needs a linear classifier; {type(network).__name__} has {type(classifier).__name__}"
+            )
         self.convolution: nn.Module = nn.Identity()
         self.classifier: nn.Linear | None = None
         if width:

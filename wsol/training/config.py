@@ -97,8 +97,8 @@ class TrainingConfig:
     bias_lr_scale: float = 1.0
     """Factor on the learning rate of biases, beside the classifier's."""
     classifier_std: float | None = None
-    """Standard deviation of the weights of a classifier that begins anew, its biases 0 (wsolevaluation: 0.01); none: the
-    method's own choice, else the network's."""
+    """Standard deviation of the weights of a classifier that begins anew, its biases 0 (wsolevaluation: 0.01); none:
+    the method's own choice, else the network's."""
     schedule: str = "cosine"
     """cosine, step, multistep, poly or constant, advanced at every optimiser step."""
     warmup_epochs: int = 0
@@ -124,6 +124,8 @@ class TrainingConfig:
     ema_decay: float | None = None
     """Decay of the exponential moving average of the weights; when given, it is what is validated and saved."""
 
+    input_size: int | None = None
+    """Side in pixels of the network's input, for networks that take any; none: the network's own."""
     crop: str = "resize"
     """resize: to a square of resize_size, then a random crop; random_resized: area and aspect at random."""
     resize_size: int | None = None

@@ -93,7 +93,9 @@ class Trainer:
             world_size=self.accelerator.num_processes,
         )
         if self.batches.share % 2 and (config.mixup or config.cutmix):
-            raise UsageError(f"images are mixed in pairs: {self.batches.share} per process must be even, change batch_size")
+            raise UsageError(
+                f"images are mixed in pairs: {self.batches.share} per process must be even, change batch_size"
+            )
         self.mixup = create_mixup(config, len(truth.class_names))
         self.ema = ModelEmaV3(self.method, decay=config.ema_decay) if config.ema_decay is not None else None
         optimizer = create_optimizer(self.method, config)

@@ -18,6 +18,7 @@ from tdam.errors import UsageError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
 from wsol.methods import METHODS
 from wsol.methods.initial import initialise_classifier
+from wsol.methods.stages import set_input_size
 from wsol.training.config import TrainingConfig
 
 FEEDBACK_SUFFIX = re.compile(r"_tdam2?$")
@@ -31,6 +32,8 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
     """
     pretrained = config.init == "pretrained"
     network = tdam.create_model(config.model, num_classes=num_classes, pretrained=pretrained, **config.model_args)
+    if config.input_size is not None:
+        set_input_size(network, config.input_size, config.input_size)
     begins_new = not pretrained or num_classes != published_classes(network)
     if config.init == "backbone":
         base = FEEDBACK_SUFFIX.sub("", config.model)

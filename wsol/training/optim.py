@@ -55,7 +55,8 @@ def parameter_groups(method: Method, config: TrainingConfig) -> list[dict[str, A
     if not groups:
         raise UserError("nothing is left to train: the setting freeze names every module")
     return [
-        {"params": parameters, "weight_decay": decay, "lr_scale": scale} for (scale, decay), parameters in groups.items()
+        {"params": parameters, "weight_decay": decay, "lr_scale": scale}
+        for (scale, decay), parameters in groups.items()
     ]
 
 

@@ -20,7 +20,7 @@ from wsol.methods.cutmix import CutMix
 from wsol.methods.has import hide_squares
 from wsol.methods.spg import SPG, UNSURE, confident_mask, default_layers, guided_loss
 
-SMALL = {"acol": {"width": 16}}
+SMALL = {"acol": {"width": 16}, "bas": {"width": 16}}
 FOR_TRANSFORMERS = ("ts-cam", "scm")
 
 
@@ -93,25 +93,34 @@ class MeanColour(nn.Module):
 
 
 def test_cutmix_weighs_labels_by_the_area_of_the_pasted_box():
-    method = CutMix(MeanColour(), label_smoothing=0.0)
-    images = torch.rand(4, 3, 16, 16) + torch.arange(4.0).view(4, 1, 1, 1)
-    targets = torch.tensor([0, 1, 2, 0])
+    method = CutMix(MeanColour(), label_smoothing=0.1)
+    images = torch.rand(5, 3, 16, 24) + torch.arange(5.0).view(5, 1, 1, 1)
+    targets = torch.tensor([0, 1, 2, 0, 1])
     seen = []
     method.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     original = images.clone()
     output = method(images, targets)
     assert torch.equal(images, original)
     (mixed,) = seen
-    pasted = (mixed == images.flip(0)).all(1)
-    assert ((mixed == images).all(1) | pasted).all()
-    rows, columns = pasted[0].any(1).nonzero().flatten(), pasted[0].any(0).nonzero().flatten()
+    pasted = (mixed != images).any(1).any(0)
+    rows, columns = pasted.any(1).nonzero().flatten(), pasted.any(0).nonzero().flatten()
+    row, column = int(rows[0]), int(columns[0])
+    partner = torch.tensor([int(mixed[i, 0, row, column]) for i in range(5)])
+    assert sorted(partner.tolist()) == list(range(5))
+    assert torch.equal(mixed, torch.where(pasted, images[partner], images))
     area = len(rows) * len(columns)
-    assert 0 < area < 256
-    assert int(pasted[0].sum()) == area
-    kept = 1 - area / 256
+    assert 0 < area < 384
+    assert int(pasted.sum()) == area
+    kept = 1 - area / 384
     logits = mixed.mean((2, 3))
-    expected = kept * F.cross_entropy(logits, targets) + (1 - kept) * F.cross_entropy(logits, targets.flip(0))
-    torch.testing.assert_close(output.loss, expected)
+    own, other = (F.cross_entropy(logits, ids, label_smoothing=0.1) for ids in (targets, targets[partner]))
+    torch.testing.assert_close(output.loss, kept * own + (1 - kept) * other)
+
+
+def test_a_cutmix_that_is_not_drawn_changes_nothing():
+    method = CutMix(MeanColour(), prob=0.0)
+    images, targets = torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 2])
+    torch.testing.assert_close(method(images, targets).loss, F.cross_entropy(images.mean((2, 3)), targets))
 
 
 def test_attention_dropout_is_the_papers_formula():
