@@ -69,28 +69,34 @@ class Localizer:
             std=self.network.preprocessing["std"],
         )
 
-    def __call__(self, images: Sequence[ImageSource] | ImageSource) -> list[Localization]:
+    def __call__(self, images: Sequence[ImageSource] | ImageSource, class_id: int | None = None) -> list[Localization]:
         """Localize images given by path or as PIL images.
+
+        Args:
+            images: One image or several.
+            class_id: The class to look for in all of them; None takes each step's own top class.
 
         Raises:
             ImageError: If a file is not a readable image; the message names it.
+            ValueError: If the network has no such class.
         """
         if isinstance(images, str | os.PathLike | Image.Image):
             images = [images]
-        return list(self.stream(images))
+        return list(self.stream(images, class_id))
 
-    def stream(self, images: Iterable[ImageSource]) -> Iterator[Localization]:
+    def stream(self, images: Iterable[ImageSource], class_id: int | None = None) -> Iterator[Localization]:
         """Localize one batch after another, so that any number of images needs the memory of one batch."""
         remaining = iter(images)
         while sources := tuple(islice(remaining, self.batch_size)):
-            yield from self._localize_batch(sources)
+            yield from self._localize_batch(sources, class_id)
 
-    def _localize_batch(self, sources: Sequence[ImageSource]) -> Iterator[Localization]:
+    def _localize_batch(self, sources: Sequence[ImageSource], class_id: int | None) -> Iterator[Localization]:
         pictures = [
             source.convert("RGB") if isinstance(source, Image.Image) else open_image(source) for source in sources
         ]
         inputs = torch.stack([self._transform(picture) for picture in pictures]).to(self.device)
-        cams = class_activation_maps(self.network.model, inputs, method=self.method)
+        wanted = None if class_id is None else torch.full((len(pictures),), class_id)
+        cams = class_activation_maps(self.network.model, inputs, wanted, method=self.method)
         maps = score_maps(cams.maps, size=self.network.input_size)
         probabilities = cams.logits.float().softmax(dim=-1).cpu()
         class_ids = cams.class_ids.tolist()

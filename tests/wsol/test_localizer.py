@@ -59,6 +59,23 @@ def test_images_come_as_paths_or_objects_one_or_many(localizer, files):
     assert localizer([]) == []
 
 
+def test_maps_and_boxes_of_a_class_one_names(localizer, files):
+    own = localizer(files[:3])
+    for class_id in (0, 2):
+        for found, before in zip(localizer(files[:3], class_id=class_id), own, strict=True):
+            assert {step.class_id for step in found.steps} == {class_id}
+            for step, other in zip(found.steps, before.steps, strict=True):
+                assert step.label == localizer.network.class_names[class_id]
+                assert step.top == other.top, "what the network thinks does not depend on what one asks for"
+                assert step.score <= other.score
+                inputs = localizer._transform(Image.open(found.path).convert("RGB"))[None]
+                cams = wsol.class_activation_maps(localizer.network.model, inputs, torch.tensor([class_id]))
+                expected = wsol.score_maps(cams.maps[:, 0], size=(96, 96))[step.step - 1]
+                np.testing.assert_allclose(step.score_map, expected, atol=1e-3)
+    with pytest.raises(ValueError, match="class_ids"):
+        localizer(files[:1], class_id=10_000)
+
+
 def test_a_stream_holds_one_batch_at_a_time(localizer, files):
     asked = []
 
