@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,15 +21,13 @@ from tdam.feedback import FeedbackBlock
 from tdam.files import write_bytes
 from tdam.gate import GATE, GatedStage
 from tdam.renaming import is_torchvision, rename_by_position
+from tdam.weight_files import StateDict, read_weights
 
 CONFIG_KEY = "config"
-WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 CLASSIFIERS = (["fc"], ["classifier"], ["head"])
 NEW_HEAD = "head."  # the classifier of families with a replaced head
 TORCHVISION_MOBILENET = "classifier.3.weight"
-PREFIXES = ("module.", "_orig_mod.")
-
-StateDict = dict[str, Tensor]
+MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -57,12 +54,11 @@ class LoadReport:
 def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
     """Load a file into a network, all or nothing.
 
-    Reads safetensors (ours or timm's) and PyTorch files (timm's, torchvision's, the TDAM authors'
-    `.pth.tar`, with EMA weights first where a file holds both, and with the prefixes that wrappers
-    leave). Pickles are never executed (`weights_only`). A file without feedback parts loads into a TDAM
-    network of the same backbone: its feedback parts start anew as `FeedbackOptions.init` says, norms of
-    later steps as copies of the first's, and the report names them. A plain VGG-16 brings its convolutions;
-    the classifier after global pooling starts anew.
+    Reads safetensors (ours or timm's) and PyTorch files (timm's, torchvision's, Lightning's, the TDAM authors'
+    `.pth.tar` and others, see `tdam.weight_files`). Nothing from a file is executed. A file without feedback parts
+    loads into a TDAM network of the same backbone: its feedback parts start anew as `FeedbackOptions.init` says, norms
+    of later steps as copies of the first's, and the report names them. A plain VGG-16 brings its convolutions; the
+    classifier after global pooling starts anew.
 
     Args:
         model: A network of `tdam.create_model`.
@@ -127,35 +123,16 @@ def in_our_names(model: nn.Module, state: StateDict, path: str | os.PathLike[str
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
-    """The tensors of a checkpoint file by name, without prefixes of wrappers.
+    """The tensors of a checkpoint file by name, see `tdam.weight_files`.
 
     Raises:
-        CheckpointError: If the file is missing, damaged or unsafe, or holds no tensors.
+        CheckpointError: If the file is missing, damaged or unsafe, or its tensors are no network's weights.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is refused: it is damaged, or holds objects other than tensors, which could run code"
-        ) from error
-    except Exception as error:  # whatever bytes a damaged file holds, unpickling them may raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be read: {reason}") from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no tensors by name")
-    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    state = read_weights(path)
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise CheckpointError(f"{path} is no trained network: {key} holds NaN or infinite values")
     return state
 
 
@@ -211,7 +188,11 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]
 
 
 def find_config(path: Path) -> dict[str, Any] | None:
-    """The configuration inside a checkpoint of ours; None for any other file."""
+    """The configuration inside a checkpoint of ours; None for any other file.
+
+    Raises:
+        CheckpointError: If the file is damaged, or its configuration is none that `save_checkpoint` writes.
+    """
     if path.suffix != ".safetensors":
         return None
     try:
@@ -219,7 +200,50 @@ def find_config(path: Path) -> dict[str, Any] | None:
             metadata = file.metadata() or {}
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return json.loads(metadata[CONFIG_KEY]) if CONFIG_KEY in metadata else None
+    if CONFIG_KEY not in metadata:
+        return None
+    try:
+        config = json.loads(metadata[CONFIG_KEY])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} has a damaged configuration ({error}): save it again") from error
+    fault = _config_fault(config)
+    if fault is not None:
+        raise CheckpointError(f"{path} has a damaged configuration ({fault}): save it again")
+    return config
+
+
+def _config_fault(config: Any) -> str | None:
+    """What is wrong with a configuration, None if nothing is; what it may lack is the business of who needs it."""
+    if not isinstance(config, dict):
+        return f"{type(config).__name__} in place of names and values"
+    classes, names = config.get("num_classes", 1), config.get("class_names")
+    if not isinstance(classes, int) or isinstance(classes, bool) or not 0 <= classes <= MOST_CLASSES:
+        return f"num_classes {classes!r}"
+    if not isinstance(config.get("model", ""), str) or not isinstance(config.get("model_args", {}), dict):
+        return "model or model_args of a wrong type"
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        return "class_names that are no list of texts"
+    return None
+
+
+def classes_of(path: str | os.PathLike[str], model: nn.Module) -> int | None:
+    """How many classes the network in a file tells apart.
+
+    Args:
+        path: The file.
+        model: The network it is of, with any number of classes.
+
+    Returns:
+        The number, or None where the file holds no classifier that fits the network.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or unsafe.
+    """
+    state = in_our_names(model, read_state_dict(path), path)
+    configuration: Any = getattr(model, "pretrained_cfg", {})
+    names = configuration.get("classifier", ())
+    weights = (state.get(f"{name}.weight") for name in ((names,) if isinstance(names, str) else names))
+    return next((len(weight) for weight in weights if weight is not None and weight.ndim >= 2), None)
 
 
 def _is_feedback(key: str, expected: Mapping[str, Tensor]) -> bool:
@@ -241,12 +265,19 @@ def _has_replaced_head(model: nn.Module, state: StateDict) -> bool:
 
 def _problems(state: StateDict, expected: Mapping[str, Tensor], missing: list[str]) -> list[str]:
     unknown = [key for key in state if key not in expected]
-    wrong = [key for key in state if key in expected and state[key].shape != expected[key].shape]
+    shared = [key for key in state if key in expected]
+    wrong = [key for key in shared if state[key].shape != expected[key].shape]
+    kinds = [
+        f"{key} {state[key].dtype} for {expected[key].dtype}"
+        for key in shared
+        if state[key].is_floating_point() != expected[key].is_floating_point()
+    ]
     shapes = [f"{key} {tuple(state[key].shape)} for {tuple(expected[key].shape)}" for key in wrong]
-    named = (("missing", missing), ("not in the network", unknown), ("other shapes", shapes))
+    named = (("missing", missing), ("not in the network", unknown), ("other shapes", shapes), ("other types", kinds))
     problems = [f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in named if keys]
     if not missing and not unknown and shapes and all(key.split(".")[-2:-1] in CLASSIFIERS for key in wrong):
-        problems.append(f"create the network with num_classes={len(state[wrong[0]])}")
+        theirs, ours = len(state[wrong[0]]), len(expected[wrong[0]])
+        problems.append(f"it has {theirs} classes, the network {ours}: create the network with num_classes={theirs}")
     return problems
 
 

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
 import os
 import pickle
 import runpy
-from pathlib import Path
+import types
+import zipfile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -14,6 +20,7 @@ import torchvision
 from torch import nn
 
 import tdam
+from tdam.checkpoints import classes_of
 from tdam.errors import CheckpointError
 
 CONFIG = {
@@ -85,8 +92,38 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}},
         lambda state: {"state_dict": {k: torch.zeros_like(v) for k, v in state.items()}, "state_dict_ema": state},
         lambda state: {"model": {f"module._orig_mod.{key}": value for key, value in state.items()}},
+        lambda state: {"epoch": 1, "model_state_dict": state, "optimizer_state_dict": {"state": {0: {"step": 1}}}},
+        lambda state: {"net": state, "acc": 91.5, "epoch": 3},
+        lambda state: {"model": {"state_dict": state}, "best": torch.tensor(0.5)},
+        lambda state: {"anything": state, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}},
+        lambda state: {
+            "model": {key: torch.zeros_like(value) for key, value in state.items()},
+            "model_ema": {"n_averaged": torch.tensor(7), **{f"module.{key}": value for key, value in state.items()}},
+        },
+        lambda state: {
+            "pytorch-lightning_version": "2.4.0",
+            "state_dict": {
+                "criterion.weight": torch.ones(7),
+                **{f"model._orig_mod.{key}": value for key, value in state.items()},
+                "train_acc.tp": torch.tensor(3),
+            },
+            "hyper_parameters": {"lr": 0.1},
+            "callbacks": {},
+        },
+        lambda state: {
+            "state_dict": state,
+            "arch": "resnet_mini_tdam",
+            "args": argparse.Namespace(lr=0.1, out=PurePosixPath("runs"), seen=collections.deque([1], 3)),
+            "best_acc": np.float64(0.9),
+            "history": [np.arange(3), collections.defaultdict(list, loss=[0.5]), datetime.datetime(2024, 5, 1)],
+            "host": types.SimpleNamespace(name="a"),
+            "path": Path("x"),
+        },
     ],
-    ids=["bare", "wrapped", "data-parallel", "average", "compiled"],
+    ids=[
+        *("bare", "wrapped", "data-parallel", "average", "compiled", "tutorial", "net", "nested", "own name"),
+        *("torchvision", "lightning", "plain objects beside"),
+    ],
 )
 def test_wrappers_and_prefixes(wrap: Any, tmp_path: Path) -> None:
     source, target = mini(), mini()
@@ -96,6 +133,90 @@ def test_wrappers_and_prefixes(wrap: Any, tmp_path: Path) -> None:
     assert_same(snapshot(source), snapshot(target))
     assert report.loaded == len(source.state_dict())
     assert report.initialised == ()
+
+
+def test_a_scalar_that_numpy_1_wrote(tmp_path: Path) -> None:
+    source, target = mini(), mini()
+    torch.save(
+        {"state_dict": source.state_dict(), "acc": np.float32(3), "hparams": collections.OrderedDict(a=1)},
+        tmp_path / "a.pth",
+    )
+    with zipfile.ZipFile(tmp_path / "a.pth") as new, zipfile.ZipFile(tmp_path / "b.pth", "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name.endswith("data.pkl"):
+                content = content.replace(b"cnumpy._core.multiarray\nscalar", b"cnumpy.core.multiarray\nscalar")
+            old.writestr(name, content)
+    tdam.load_checkpoint(target, tmp_path / "b.pth")
+    assert_same(snapshot(source), snapshot(target))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            lambda: {"generator": mini().state_dict(), "critic": mini().state_dict()},
+            "networks .generator, critic",
+        ),
+        (lambda: {1: torch.zeros(2)}, "names its tensors 1 …"),
+        (lambda: {"epoch": 3, "lr": 0.1}, "no tensors by name, but epoch, lr: save model.state_dict"),
+        (lambda: [torch.zeros(2)], "no tensors by name"),
+        (dict, "no tensors by name, but nothing"),
+        (
+            lambda: {"model": mini()},
+            r"it holds tdam\.\S+, which could run code; .*torch.save\(model.state",
+        ),
+        (
+            lambda: mini().state_dict() | {"fc.weight": torch.full((7, 64), torch.nan)},
+            "fc.weight holds NaN",
+        ),
+        (lambda: mini().state_dict() | {"fc.bias": torch.full((7,), torch.inf)}, "fc.bias holds NaN or infinite"),
+        (lambda: mini().state_dict() | {"fc.weight": torch.ones(7, 64, dtype=torch.int8)}, "1 other types: fc.weight"),
+        (lambda: mini().state_dict() | {"fc.bias": torch.ones(7, dtype=torch.bool)}, "1 other types: fc.bias"),
+    ],
+)
+def test_what_is_no_network_is_named(content: Any, message: str, tmp_path: Path) -> None:
+    torch.save(content(), tmp_path / "file.pth")
+    model = mini()
+    before = snapshot(model)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        tdam.load_checkpoint(model, tmp_path / "file.pth")
+    assert "file.pth" in str(caught.value)
+    assert_same(snapshot(model), before)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{oops",
+        "[1]",
+        "[" * 100_000,
+        '{"num_classes": "7"}',
+        '{"num_classes": true}',
+        '{"num_classes": 10000000000}',
+        '{"model": 5}',
+        '{"model_args": []}',
+        '{"class_names": "ab"}',
+        '{"class_names": [1]}',
+    ],
+)
+def test_a_damaged_configuration_is_refused(config: str, tmp_path: Path) -> None:
+    path = tmp_path / "ours.safetensors"
+    safetensors.torch.save_file(mini().state_dict(), path, metadata={"config": config})
+    with pytest.raises(CheckpointError, match=r"ours\.safetensors has a damaged configuration"):
+        tdam.load_model(path)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("resnet_mini", 3), ("resnet_mini_tdam", 5), ("vgg11", 4)])
+def test_a_file_tells_its_number_of_classes(name: str, classes: int, tmp_path: Path) -> None:
+    torch.save({"net": tdam.create_model(name, num_classes=classes).state_dict()}, tmp_path / "a.pth")
+    assert classes_of(tmp_path / "a.pth", tdam.create_model(name, num_classes=9)) == classes
+
+
+def test_a_file_without_a_classifier_tells_no_number_of_classes(tmp_path: Path) -> None:
+    model = mini()
+    torch.save({key: value for key, value in model.state_dict().items() if "fc." not in key}, tmp_path / "a.pth")
+    assert classes_of(tmp_path / "a.pth", model) is None
 
 
 def test_a_plain_file_leaves_feedback_new(tmp_path: Path) -> None:

@@ -78,3 +78,11 @@ def test_untrained_parts_are_never_judged(tmp_path):
         wsol.open_trained("resnet_mini_tdam", checkpoint=tmp_path / "plain.pth", num_classes=6)
     with pytest.raises(UserError, match="convolutions alone"):
         wsol.open_trained("vgg16_gap", dataset="imagenet", runs=tmp_path)
+
+
+def test_without_a_dataset_a_file_is_opened_with_the_classes_it_has(tmp_path):
+    plain = timm.create_model("resnet_mini", num_classes=3)
+    torch.save({"model_state_dict": plain.state_dict()}, tmp_path / "three.pth")
+    assert wsol.open_trained("resnet_mini", checkpoint=tmp_path / "three.pth").num_classes == 3
+    with pytest.raises(CheckpointError, match="it has 3 classes, the network 2"):
+        wsol.open_trained("resnet_mini", checkpoint=tmp_path / "three.pth", num_classes=2)

@@ -15,7 +15,7 @@ import timm
 from torch import nn
 
 import tdam
-from tdam.checkpoints import find_config
+from tdam.checkpoints import classes_of, find_config
 from tdam.errors import CheckpointError, UserError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
 from wsol.methods import load_trained
@@ -104,8 +104,8 @@ def open_trained(
         model_name: Registered name of the network.
         dataset: Dataset it is to be used on; chooses the weights where no checkpoint is given.
         checkpoint: A file of ours, of timm's or of the TDAM authors.
-        num_classes: Number of classes of the dataset, for checkpoints that do not say it; a checkpoint of ours with
-            another number is refused.
+        num_classes: Number of classes of the dataset; a checkpoint of another number is refused. None takes a
+            checkpoint with as many classes as it has.
         runs: Folder that `wsol-train` writes into.
 
     Raises:
@@ -125,7 +125,9 @@ def open_trained(
     path = Path(checkpoint)
     if path.is_file() and (config := find_config(path)):
         return _ours(model_name, path, config, source, num_classes)
-    model = tdam.create_model(model_name, num_classes=num_classes or 1000)
+    if num_classes is None:
+        num_classes = classes_of(path, tdam.create_model(model_name))
+    model = tdam.create_model(model_name, num_classes=num_classes)
     report = tdam.load_checkpoint(model, path)
     if report.initialised:
         raise CheckpointError(
