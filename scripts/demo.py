@@ -21,7 +21,7 @@ from eval.commands.evaluate import SplitProgress
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.output.results import PREDICTIONS
+from eval.output.predictions import PREDICTIONS
 from eval.output.table import results_table
 from tdam.errors import one_line_errors
 from wsol.data import load_dataset

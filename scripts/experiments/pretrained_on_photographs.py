@@ -30,14 +30,15 @@ from torch import Tensor, nn
 
 import tdam
 from eval.analysis.baselines import centre_boxes, hits_of_boxes
-from eval.analysis.curves import distinct_thresholds, row_hits
+from eval.analysis.curves import count_split, distinct_thresholds
+from eval.analysis.figures import row_figures
+from eval.analysis.groups import size_buckets
 from eval.analysis.intervals import poisson_counts
 from eval.analysis.object_sizes import ObjectSizes
-from eval.judging.judge import Thresholds
+from eval.judging.hits import row_hits
 from eval.judging.split import JudgedSplit, judge_split
+from eval.judging.thresholds import Thresholds
 from eval.maps import NetworkMaps
-from eval.measures.outcomes import size_buckets
-from eval.output.results import row_figures
 from eval.protocols import PROTOCOLS, Protocol, get_protocol
 from wsol.data import DatasetError, GroundTruth, LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
@@ -201,13 +202,14 @@ def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[st
     thresholds = Thresholds(fixed)
     try:
         val = pass_over(photographs.open(cell.dataset, "val"), network, method, protocol, thresholds, folder / "val")
-        thresholds = Thresholds(fixed, {row: curves.best_threshold for row, curves in val.curves.items()})
+        thresholds = Thresholds(fixed, {row: curves.best_threshold for row, curves in count_split(val).curves.items()})
     except DatasetError:  # imagenet650 has one split
         pass
     began = time.process_time()
     judged = pass_over(photographs.open(cell.dataset, "test"), network, method, protocol, thresholds, folder / "test")
     seconds = (time.process_time() - began) / len(judged.ground_truth)
-    figures = row_figures(judged, "1", thresholds, has_logits=True)
+    counts = count_split(judged)
+    figures = row_figures(judged, counts, "1")
     hits, sizes = hits_and_sizes(judged, protocol, thresholds, network.input_size)
     located = figures["gt_known_loc"]
     named = cell.method != CHANNEL_MEAN
@@ -219,7 +221,7 @@ def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[st
         "gt_known_val": located["val"],
         "gt_known_two_fold": 100.0 * two_fold(hits["largest@0.5"]).mean(),
         "gt_known_oracle": located["oracle"],
-        "threshold": judged.curves["1"].best_threshold,
+        "threshold": counts.curves["1"].best_threshold,
         "top1_loc_oracle": figures["top1_loc"]["oracle"] if named else None,
         "max_box_acc": figures["max_box_acc"],
         "max_box_acc_v2": figures["max_box_acc_v2"],

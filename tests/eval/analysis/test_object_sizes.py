@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.analysis.groups import SIZE_BUCKETS
 from eval.analysis.intervals import poisson_counts
 from eval.analysis.object_sizes import ObjectSizes
-from eval.measures.outcomes import SIZE_BUCKETS
 
 SWEPT = np.array([0.0, 0.25, 0.5, 0.75])
 HELD = {"fixed": 0.2, "val": 0.5}
