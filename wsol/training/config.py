@@ -86,9 +86,9 @@ class TrainingConfig:
     momentum: float = 0.9
     """Momentum of the optimisers that have one."""
     weight_decay: float = 1e-4
-    """Weight decay; biases and norms are exempt unless decay_norms."""
+    """Weight decay; biases, norms, position embeddings and class tokens are exempt unless decay_norms."""
     decay_norms: bool = False
-    """Decay biases and norms too."""
+    """Decay those too."""
     classifier_lr_scale: float = 1.0
     """Factor on the learning rate of the classifier, see classifier_modules."""
     classifier_modules: tuple[str, ...] = ()

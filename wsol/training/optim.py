@@ -44,13 +44,17 @@ def parameter_groups(method: Method, config: TrainingConfig) -> list[dict[str, A
         UserError: If nothing is left to train.
     """
     prefixes = classifier_prefixes(method, config)
+    # Position embeddings and tokens of transformers have axes of length 1, and timm's word not to decay them.
+    named = getattr(method.network, "no_weight_decay", set)()
+    exempt = {f"network.{name}" for name in named}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in method.named_parameters():
         if not parameter.requires_grad:
             continue
         scale = config.classifier_lr_scale if name.startswith(prefixes) else 1.0
         scale *= config.bias_lr_scale if name.endswith(".bias") else 1.0
-        decay = config.weight_decay if config.decay_norms or parameter.ndim > 1 else 0.0
+        is_decayed = config.decay_norms or (parameter.ndim > 1 and name not in exempt)
+        decay = config.weight_decay if is_decayed else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
     if not groups:
         raise UserError("nothing is left to train: the setting freeze names every module")

@@ -10,6 +10,8 @@ from torch import nn
 import tdam
 from tdam.errors import UserError
 from wsol.methods import create_method
+from wsol.training.config import TrainingConfig
+from wsol.training.optim import parameter_groups
 from wsol.training.recipes import list_recipes, load_recipe
 
 TRANSFORMER_METHODS = ("ts-cam", "scm")
@@ -96,3 +98,15 @@ def test_the_recipes_name_what_exists():
             network = timm.create_model(recipe["model"], num_classes=2, **recipe["model_args"])
             assert isinstance(create_method(recipe["method"], network), nn.Module)
             assert max(recipe["decay_milestones"]) == recipe["epochs"] - 1
+
+
+def test_weight_decay_spares_what_the_authors_spare():
+    method = create_method("ts-cam", small("deit_tiny_distilled_patch16_224"))
+    names = {id(value): name for name, value in method.named_parameters()}
+    config = TrainingConfig(model="deit_tiny_distilled_patch16_224", dataset="minibirds", weight_decay=0.05)
+    decayed = {
+        names[id(one)] for group in parameter_groups(method, config) for one in group["params"] if group["weight_decay"]
+    }
+    assert all(name.endswith(".weight") and "norm" not in name for name in decayed)
+    tokens = {"network.cls_token", "network.dist_token", "network.pos_embed"}
+    assert decayed == {name for name, value in method.named_parameters() if value.ndim > 1} - tokens
