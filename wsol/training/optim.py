@@ -45,7 +45,7 @@ def parameter_groups(method: Method, config: TrainingConfig) -> list[dict[str, A
     """
     prefixes = classifier_prefixes(method, config)
     # Position embeddings and tokens of transformers have axes of length 1, and timm's word not to decay them.
-    named = getattr(method.network, "no_weight_decay", set)()
+    named: set[str] = getattr(method.network, "no_weight_decay", set)()
     exempt = {f"network.{name}" for name in named}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in method.named_parameters():
