@@ -9,8 +9,9 @@ from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import ClassActivationMaps, class_activation_maps
 from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.localizer import Localizer
+from wsol.maps import map_methods
+from wsol.networks import TrainedNetwork, open_trained
 from wsol.scoremap import normalize_score_map, score_maps
-from wsol.weights import TrainedNetwork, open_trained
 
 __all__ = [
     "ClassActivationMaps",
@@ -21,6 +22,7 @@ __all__ = [
     "TrainedNetwork",
     "boxes_from_score_map",
     "class_activation_maps",
+    "map_methods",
     "normalize_score_map",
     "open_trained",
     "scale_boxes",

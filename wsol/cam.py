@@ -1,4 +1,4 @@
-"""Class activation maps of every computation step, from one forward pass.
+"""Maps of every computation step, by any map method.
 
 cams = wsol.class_activation_maps(model, images)            # each step's own prediction
 cams = wsol.class_activation_maps(model, images, labels)    # a given class, as GT-known asks for
@@ -7,15 +7,23 @@ cams.maps[0], cams.maps[-1]                                 # step 1, last step:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
 import tdam
-from tdam.errors import check_name
-from wsol.cam_methods import CAM_METHODS, other_maps
+from tdam.errors import UsageError, check_name
+from wsol.maps import MapMethod, find_method
+from wsol.maps.evidence import maps_of_evidence
+from wsol.networks import Reading, evaluation_mode, structure_of, unwrap
+
+
+class InexactMapWarning(UserWarning):
+    """The mean of a class activation map is not the logit; the message says why and by how much it misses."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,9 @@ def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
         raise ValueError(
             f"class_ids must be (B,) = ({batch},) or (T, B) = ({steps}, {batch}), got {tuple(class_ids.shape)}"
         )
-    if class_ids.is_floating_point() or class_ids.min() < 0 or class_ids.max() >= classes:
+    if class_ids.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        raise ValueError(f"class_ids must be integers in [0, {classes - 1}], got {class_ids.dtype}")
+    if class_ids.numel() and (class_ids.min() < 0 or class_ids.max() >= classes):
         raise ValueError(f"class_ids must be integers in [0, {classes - 1}]")
     return class_ids.long().expand(steps, batch)
 
@@ -55,7 +65,7 @@ def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) 
     pooling, without bias (Zhou et al., CVPR 2016).
 
     Args:
-        outputs: Result of `tdam.forward_steps`.
+        outputs: Result of `tdam.forward_steps`, or of `wsol.networks.Reading.evidence`.
         class_ids: Classes ``(B,)`` or, per step, ``(T, B)``; None takes each step's own top prediction.
 
     Returns:
@@ -65,10 +75,7 @@ def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) 
         ValueError: If `class_ids` has the wrong shape or a class that does not exist.
     """
     classes = _class_ids(class_ids, outputs.logits)
-    with torch.no_grad(), torch.autocast(outputs.features.device.type, enabled=False):
-        weights = outputs.classifier_weight[classes].float()
-        maps = torch.einsum("tbd,tbdhw->tbhw", weights, outputs.features.float())
-    return ClassActivationMaps(maps, classes, outputs.logits.detach())
+    return ClassActivationMaps(maps_of_evidence(outputs, classes), classes, outputs.logits.detach())
 
 
 def makes_own_maps(model: nn.Module) -> bool:
@@ -82,31 +89,93 @@ def class_activation_maps(
     class_ids: Tensor | None = None,
     method: str = "cam",
     scope: str = "last",
+    *,
+    layers: Sequence[str] = (),
+    feature_layer: str | None = None,
+    classifier: str | None = None,
 ) -> ClassActivationMaps:
-    """Class activation maps of every computation step (see `maps_of_classes`), or maps of another method.
+    """Maps of every computation step of any classification network.
+
+    The network may be of timm, torchvision, Hugging Face or one's own, in any wrapper (`DataParallel`, compiled, EMA)
+    and mode: it runs as in evaluation, and its mode and running statistics stay. Which tensor is pooled and which
+    layer classifies is found by running it once on random images (see `wsol.networks.structure_of`).
 
     Args:
-        model: A network of `tdam.create_model`, or any timm classification CNN (one step).
+        model: A classifier; networks of `tdam.create_model` have T steps, all others one.
         images: Preprocessed images ``(B, 3, H, W)``.
         class_ids: Classes ``(B,)`` or, per step, ``(T, B)``; None takes each step's own top prediction.
-        method: "cam", or the name of a gradient- or score-based method of torchcam (see `CAM_METHODS`), which runs
-            once per step.
+        method: A name of `wsol.map_methods()`.
         scope: Which stages take step t's count: "last" (the authors' definition) or "all".
+        layers: Names of modules to make the maps in, for methods of gradients; several are fused.
+        feature_layer: Module whose output is the feature, instead of the one found.
+        classifier: The linear layer that classifies, instead of the one found.
 
     Returns:
         Raw maps, their classes and the logits of every step. Maps and logits carry no gradient.
 
     Raises:
         ValueError: If `class_ids` has the wrong shape or a class that does not exist.
-        UnknownNameError: If `method` is unknown.
+        UnknownNameError: If `method` or a module is unknown.
+        UserError: If the network has not what the method needs.
+
+    Warns:
+        InexactMapWarning: If `method` is "cam" and the mean of a map is not the logit.
     """
-    check_name("map method", method, CAM_METHODS)
-    if method == "cam" and makes_own_maps(model):
-        own_maps: Callable[..., ClassActivationMaps] = model.class_activation_maps  # type: ignore[assignment]
+    (cams,) = maps_of_methods(
+        model, images, class_ids, [method], scope, layers=layers, feature_layer=feature_layer, classifier=classifier
+    )
+    return cams
+
+
+def maps_of_methods(
+    model: nn.Module,
+    images: Tensor,
+    class_ids: Tensor | None,
+    methods: Sequence[str],
+    scope: str = "last",
+    *,
+    layers: Sequence[str] = (),
+    feature_layer: str | None = None,
+    classifier: str | None = None,
+) -> list[ClassActivationMaps]:
+    """Maps of several methods, which share one forward pass; see `class_activation_maps`."""
+    found = [find_method(method) for method in methods]
+    network = unwrap(model)
+    if makes_own_maps(network):
+        return [_own_maps(network, images, class_ids, method) for method in methods]
+    structure = structure_of(network, tuple(images.shape[1:]), feature_layer, classifier)
+    _check_layers(network, found, layers)
+    if "cam" in methods and not structure.is_exact:
+        _warn_once(network, structure.describe())
+    needs_gradients = any("gradients" in method.needs for method in found)
+    by_gradient = "cam" in methods and structure.form.startswith("gradient")
+    reading = Reading(network, images, scope, needs_gradients or by_gradient, layers, structure)
+    with evaluation_mode(network):
+        classes = _class_ids(class_ids, reading.logits)
+        logits = reading.logits.detach()
+        return [ClassActivationMaps(method.step_maps(reading, classes), classes, logits) for method in found]
+
+
+def _own_maps(network: nn.Module, images: Tensor, class_ids: Tensor | None, method: str) -> ClassActivationMaps:
+    if method != "cam":
+        raise UsageError(f"this network makes its maps itself; method {method!r} does not apply, use 'cam'")
+    own_maps: Callable[..., ClassActivationMaps] = network.class_activation_maps  # type: ignore[assignment]
+    with evaluation_mode(network):
         return own_maps(images, class_ids)
-    with torch.no_grad():
-        outputs = tdam.forward_steps(model, images, scope=scope)
-    if method == "cam":
-        return maps_of_classes(outputs, class_ids)
-    classes = _class_ids(class_ids, outputs.logits)
-    return ClassActivationMaps(other_maps(model, images, classes, method, scope), classes, outputs.logits)
+
+
+def _check_layers(network: nn.Module, methods: Sequence[MapMethod], layers: Sequence[str]) -> None:
+    for layer in layers:
+        check_name("layer (module of the network)", layer, [name for name, _ in network.named_modules() if name])
+    fixed = [method.name for method in methods if not method.takes_layers]
+    if layers and fixed:
+        raise UsageError(f"map method {fixed[0]!r} has its own layer; layers= goes with methods of gradients")
+
+
+_warned: WeakSet[nn.Module] = WeakSet()
+
+
+def _warn_once(network: nn.Module, text: str) -> None:
+    if network not in _warned:
+        _warned.add(network)
+        warnings.warn(f"{type(network).__name__}: {text}", InexactMapWarning, stacklevel=4)

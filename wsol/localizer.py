@@ -21,9 +21,9 @@ from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import class_activation_maps
 from wsol.data.transforms import evaluation_transform
 from wsol.localization import ClassScore, Localization, StepLocalization
+from wsol.networks import TrainedNetwork, open_trained
 from wsol.photographs import open_image
 from wsol.scoremap import score_maps
-from wsol.weights import TrainedNetwork, open_trained
 
 TOP_CLASSES = 5
 
@@ -38,9 +38,9 @@ class Localizer:
 
     Args:
         model: Registered name of a network, or an opened `TrainedNetwork`.
-        checkpoint: Weights to load; None finds trained ones (see `wsol.weights`).
+        checkpoint: Weights to load; None finds trained ones (see `wsol.networks.trained`).
         threshold: Share of a map's maximum above which a pixel belongs to the object.
-        method: Map method, see `wsol.cam_methods.CAM_METHODS`.
+        method: Map method, see `wsol.map_methods`.
         device: Torch device.
         batch_size: Images per forward pass.
 

@@ -19,7 +19,7 @@ from torch._dynamo.exc import TorchDynamoException
 import tdam
 from tdam.errors import UserError
 from wsol.cam import makes_own_maps
-from wsol.weights import TrainedNetwork
+from wsol.networks import TrainedNetwork
 
 Forward = Callable[[Tensor], tdam.StepOutputs]
 

@@ -18,8 +18,8 @@ from tdam.errors import check_name
 from wsol.cam import ClassActivationMaps, class_activation_maps, makes_own_maps, maps_of_classes
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
+from wsol.networks import TrainedNetwork
 from wsol.scoremap import has_contrast, score_maps
-from wsol.weights import TrainedNetwork
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -66,7 +66,7 @@ class NetworkMaps:
         workers: Processes that read images; 0 reads in this one.
         device: Torch device.
         precision: "fp32", "bf16" or "fp16": type of autocast for the forward pass.
-        method: Map method, see `wsol.cam_methods.CAM_METHODS`.
+        method: Map method, see `wsol.map_methods`.
         scope: Which stages take a step's count, see `wsol.class_activation_maps`.
         forward: Computes all steps of a batch (`eval.maps.inference.compiled_steps`); None: `tdam.forward_steps`.
         on_error: "stop" raises at an unreadable image, "count" reports it and gives zeros for it.

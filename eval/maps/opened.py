@@ -19,7 +19,7 @@ from tdam.errors import UserError
 from tdam.files import tensors_sha256
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
-from wsol.weights import TrainedNetwork, open_trained
+from wsol.networks import TrainedNetwork, open_trained
 
 
 class Opened:

@@ -42,9 +42,9 @@ from eval.maps import NetworkMaps
 from eval.protocols import PROTOCOLS, Protocol, get_protocol
 from wsol.data import DatasetError, GroundTruth, LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
+from wsol.networks import TrainedNetwork, open_trained
 from wsol.sweep import cam_thresholds
 from wsol.training.state import write_atomically
-from wsol.weights import TrainedNetwork, open_trained
 
 ROOT = Path(__file__).parents[2]
 CSV = ROOT / "docs" / "data" / "photographs_pretrained.csv"

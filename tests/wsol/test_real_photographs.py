@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+import tdam
 import wsol
 from wsol.commands.show import main
 from wsol.data.transforms import evaluation_transform
@@ -112,5 +113,5 @@ def test_weights_in_another_order_are_refused() -> None:
     names = list(weights)
     swapped = {name: weights[name] for name in [names[0], names[2], names[1], *names[3:]]}
     model = script.timm.create_model(script.MODEL)
-    with pytest.raises(wsol.weights.CheckpointError, match="does not fit"):
+    with pytest.raises(tdam.CheckpointError, match="does not fit"):
         script.rename_by_position(swapped, model.state_dict())

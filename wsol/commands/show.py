@@ -37,7 +37,7 @@ class ShowOptions:
             pages of one PDF. A file .gif .webp .mp4: an animation of one image.
             A folder: one file per image. Default: the folder wsol-show, or nothing with --json.
         format: Kind of the files in a folder; gif, webp and mp4 are animations from step to step.
-        method: Map method: cam, or with torchcam grad-cam, layer-cam and others.
+        method: Map method: cam, grad-cam, layer-cam and others (`wsol.map_methods()`).
         threshold: Share of a map's maximum above which a pixel belongs to the object, in [0, 1).
         figure: steps: box and map of every step. difference: what the last step gained and lost.
         json: Print classes, scores and boxes as JSON on standard output.

@@ -11,12 +11,13 @@ from PIL import Image
 
 from tdam.errors import UserError, check_name
 from wsol.boxes import boxes_from_score_map, scale_boxes
-from wsol.cam_methods import CAM_METHODS
 from wsol.class_names import readable_name, short_label
 from wsol.data.minibirds import render_image
 from wsol.localization import Localization
 from wsol.localizer import Localizer
-from wsol.weights import BUNDLED, TrainedNetwork, open_trained
+from wsol.maps import map_methods
+from wsol.networks import TrainedNetwork, open_trained
+from wsol.networks.trained import BUNDLED
 
 EXAMPLES: Final = (2, 1, 3, 0, 5, 7)
 """Images of minibirds' test split on the page; in the first, step 2 finds more of the bird than step 1."""
@@ -107,7 +108,7 @@ class Networks:
         Raises:
             UserError: If the network or the method is unknown.
         """
-        check_name("map method", method, CAM_METHODS)
+        check_name("map method", method, map_methods())
         (found,) = Localizer(self.open(name), method=method, threshold=threshold)(image, class_id=class_id)
         return found
 

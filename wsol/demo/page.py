@@ -14,11 +14,11 @@ from typing import Any, Final
 from PIL import Image
 
 from tdam.errors import UserError
-from wsol.cam_methods import CAM_METHODS
 from wsol.class_names import short_label
 from wsol.demo.networks import EXAMPLES, LOW_CONFIDENCE, Networks, at_threshold, example_image
 from wsol.demo.viewer import error_html, fade_html, message_html, steps_html
 from wsol.localization import Localization
+from wsol.maps import map_methods
 from wsol.photographs import open_image
 
 LOOPBACK: Final = "127.0.0.1"
@@ -152,7 +152,7 @@ def build_page(networks: Networks) -> Any:
                     buttons=[],
                 )
                 network = gr.Dropdown(networks.names, value=name, label="Network", elem_id="network")
-                method = gr.Dropdown(list(CAM_METHODS), value="cam", label="Map method", elem_id="method")
+                method = gr.Dropdown(list(map_methods()), value="cam", label="Map method", elem_id="method")
                 threshold = gr.Slider(0, 0.99, value=START_THRESHOLD, step=0.01, label="Threshold", elem_id="threshold")
                 layers = gr.CheckboxGroup(list(LAYERS), value=list(LAYERS), label="Show", elem_id="layers")
             with gr.Column(scale=3):

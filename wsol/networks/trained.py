@@ -18,9 +18,8 @@ import tdam
 from tdam.checkpoints import classes_of, find_config
 from tdam.errors import CheckpointError, UserError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
-from wsol.methods import load_trained
 
-BUNDLED = Path(__file__).parent
+BUNDLED = Path(__file__).parent.parent / "weights"
 # Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.
 PUBLISHED_DATASET = "imagenet"
 
@@ -57,7 +56,7 @@ class TrainedNetwork:
 
 def bundled_datasets() -> list[str]:
     """Datasets for which this package carries trained weights."""
-    return sorted(folder.name for folder in BUNDLED.iterdir() if any(folder.glob("*.safetensors")))
+    return sorted(folder.name for folder in BUNDLED.iterdir() if folder.is_dir() and any(folder.glob("*.safetensors")))
 
 
 def find_checkpoint(
@@ -148,6 +147,9 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
             f"{path} was trained for {config['num_classes']} classes, the dataset has {num_classes}: "
             "pass a checkpoint trained on this dataset"
         )
+    # Training methods make maps and so import what this package gives.
+    from wsol.methods import load_trained
+
     model, _ = load_trained(path)
     names = config.get("class_names")
     return _trained(model, model_name, tuple(names) if names else None, source)

@@ -1,0 +1,413 @@
+"""Finding out how a network gets from its last map to its logits, by running it once and looking at the values.
+
+structure = discover(network, (224, 224))
+print(structure.describe())
+
+The classifier is the last linear function whose output are the logits. The feature is the last tensor whose pooled
+value that function reads, a norm between them allowed. Names and types of modules play no part, so any network of
+any library is read alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tdam.errors import check_name
+from wsol.networks.errors import NetworkError
+from wsol.networks.pooling import MOST_PREFIX_TOKENS, Pooled, flattened_as, grid_by_ratio, pooled_as, same
+from wsol.networks.recorder import Call, Recorder, logits_of
+from wsol.networks.structure import Head, Norm, Site, Structure
+
+# Functions that normalize, and their arguments in order.
+NORM_ARGUMENTS = {
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
+    "rms_norm": ("input", "normalized_shape", "weight", "eps"),
+    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+}
+FIELDS = {"weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
+ACTIVATIONS = {
+    "softmax": lambda scores: scores.softmax(1),
+    "log_softmax": lambda scores: scores.log_softmax(1),
+    "sigmoid": lambda scores: scores.sigmoid(),
+}
+# Modules that hand a map on as it is, or coarser: the map before them is the network's own.
+PASSING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
+
+
+class _Classifier(NamedTuple):
+    calls: tuple[Call, ...]
+    activation: str | None
+
+
+def sample_images(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Tensor:
+    """Two random images ``(2, channels, H, W)`` of the network's type and device; the global generator is not used."""
+    parameter = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
+    images = torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0))
+    return images.to(parameter.device, parameter.dtype)
+
+
+def discover(
+    network: nn.Module,
+    images: Tensor,
+    feature_layer: str | None = None,
+    classifier: str | None = None,
+) -> Structure:
+    """Find the pooled tensor and the classifier of a network.
+
+    Args:
+        network: A classifier in eval mode, without wrapper.
+        images: Random images to run, see `sample_images`.
+        feature_layer: Name of the module whose output is the feature, instead of the one found.
+        classifier: Name of the linear layer that classifies, instead of the one found.
+
+    Raises:
+        NetworkError: If the network returns no logits, or nothing in it has places.
+    """
+    with torch.no_grad(), _full_precision(images), Recorder(network) as recorder:
+        logits = logits_of(network(images)).clone()
+    calls = recorder.calls
+    if feature_layer is not None:
+        _check_module(network, "feature_layer", feature_layer)
+        calls = [call for call in calls if call.site.module == feature_layer and call.site.part == "output"]
+        if not calls:
+            raise NetworkError(f"feature_layer {feature_layer} did not run, or returns no tensor")
+    if classifier is not None:
+        _check_module(network, "classifier", classifier)
+    found = _find_classifier(recorder.calls, logits, classifier)
+    structure = _class_maps(calls, logits) if found is None else _pooling_of(network, found, recorder.calls, calls)
+    if structure is None:
+        heads = _heads_alone(network, recorder.calls, found)
+        activation = found.activation if found else None
+        structure = _by_gradient(network, images, heads, activation, feature_layer)
+    elif structure.pooling == "class token":
+        structure = _class_token(network, images, structure, feature_layer)
+    return _with_grid(structure, recorder, network, images)
+
+
+def _full_precision(images: Tensor) -> torch.autocast:
+    return torch.autocast(images.device.type, enabled=False)
+
+
+def _check_module(network: nn.Module, option: str, name: str) -> None:
+    check_name(f"{option} (module of the network)", name, [key for key, _ in network.named_modules() if key])
+
+
+def _linear_calls(calls: Sequence[Call]) -> Iterator[tuple[Call, Tensor]]:
+    """Calls of linear functions on vectors, last first, with their output ``(B, C)``."""
+    for call in reversed(calls):
+        one_place = call.site.part == "conv2d" and call.output.ndim == 4 and call.output.shape[2:].numel() == 1
+        if one_place or (call.site.part == "linear" and call.output.ndim == 2):
+            yield call, call.output.flatten(1)
+
+
+def _find_classifier(calls: Sequence[Call], logits: Tensor, name: str | None) -> _Classifier | None:
+    linear = [(call, out) for call, out in _linear_calls(calls) if out.shape[1] == logits.shape[1]]
+    if name is not None:
+        linear = [(call, out) for call, out in linear if call.site.module == name]
+        if not linear:
+            raise NetworkError(f"classifier {name} is no linear layer that gives {logits.shape[1]} numbers per image")
+    for call, out in linear:
+        if same(out, logits):
+            return _Classifier((call,), None)
+    for (one, out), (other, other_out) in combinations(linear, 2):
+        if same((out + other_out) / 2, logits):
+            return _Classifier((one, other), None)
+    for call, out in linear:
+        for activation, apply in ACTIVATIONS.items():
+            if same(apply(out), logits):
+                return _Classifier((call,), activation)
+    return None
+
+
+def _pooling_of(
+    network: nn.Module, found: _Classifier, calls: Sequence[Call], candidates: Sequence[Call]
+) -> Structure | None:
+    """What the classifiers read; None if it is no pooling, or they read differently pooled tensors."""
+    heads, feature, pooled = [], None, None
+    for call in found.calls:
+        vector, norm = _input(call).flatten(1), None
+        match = _find_pooled(candidates, vector)
+        if match is None:
+            normalized = _norm_before(calls, vector)
+            norm = normalized and _norm(network, normalized)
+            if normalized is None or norm is None:
+                match = _find_flattened(candidates, vector)
+            else:
+                match = _find_pooled(candidates, _input(normalized).flatten(1))
+        weight, bias = _name(network, _argument(call, 1, "weight")), _name(network, _argument(call, 2, "bias"))
+        if match is None or weight is None or (feature is not None and match[0].site != feature.site):
+            return None
+        feature, pooled = match
+        heads.append(Head(_border_of(calls, call), weight, bias, norm))
+    assert feature is not None
+    assert pooled is not None
+    if len(heads) > 1 and any(head.norm and head.norm.kind != "batch_norm" for head in heads):
+        return None  # an image has another scale for each head
+    return Structure(
+        feature=feature.site,
+        layout=pooled.layout,
+        pooling=pooled.pooling,
+        heads=tuple(heads),
+        pooled_from=pooled.first_token,
+        activation=found.activation,
+        form="gradient at every place" if pooled.pooling == "flattened" else "weights",
+    )
+
+
+def _argument(call: Call, position: int, name: str) -> Any:
+    return call.inputs[position] if len(call.inputs) > position else call.options.get(name)
+
+
+def _input(call: Call) -> Tensor:
+    return _argument(call, 0, "input")
+
+
+def _name(network: nn.Module, tensor: Tensor | None) -> str | None:
+    """Name of a parameter or buffer of the network; None for any other tensor."""
+    named = (*network.named_parameters(), *network.named_buffers())
+    return next((name for name, own in named if own is tensor), None)
+
+
+def _norm_before(calls: Sequence[Call], vector: Tensor) -> Call | None:
+    """The norm whose output is the vector."""
+    for call in reversed(calls):
+        is_norm = call.site.part in NORM_ARGUMENTS
+        if is_norm and call.output.numel() == vector.numel() and same(call.output.flatten(1), vector):
+            return call
+    return None
+
+
+def _norm(network: nn.Module, call: Call) -> Norm | None:
+    """A norm by the names of its tensors; None if one of them is computed."""
+    arguments = NORM_ARGUMENTS[call.site.part]
+    names: dict[str, str | None] = {}
+    for position, argument in enumerate(arguments):
+        tensor = _argument(call, position, argument)
+        if argument in FIELDS and isinstance(tensor, Tensor):
+            names[FIELDS[argument]] = _name(network, tensor)
+            if names[FIELDS[argument]] is None:
+                return None
+    eps = _argument(call, arguments.index("eps"), "eps")
+    if eps is None:
+        eps = torch.finfo(call.output.dtype).eps if call.site.part == "rms_norm" else 1e-5
+    return Norm(call.site.part, eps, **names)  # type: ignore[arg-type]
+
+
+def _find_pooled(calls: Sequence[Call], vector: Tensor) -> tuple[Call, Pooled] | None:
+    """The last tensor that pools to the vector, at the border of a module if there is one."""
+    borders = [call for call in calls if not call.site.is_function]
+    return _last_pooled(borders, vector) or _last_pooled(calls, vector) or _single_place(calls, borders, vector)
+
+
+def _last_pooled(calls: Sequence[Call], vector: Tensor) -> tuple[Call, Pooled] | None:
+    """The last tensor of several places that pools to the vector, where it leaves the outermost module."""
+    matches: list[tuple[Call, Pooled]] = []
+    for call in reversed(calls):
+        # The same tensor again needs no second look, and nothing before it matters.
+        if matches and call.output is not matches[0][0].output:
+            continue
+        pooled = matches[0][1] if matches else pooled_as(call.output, vector)
+        if pooled is not None:
+            matches.append((call, pooled))
+    return _best_border(matches) if matches else None
+
+
+def _single_place(calls: Sequence[Call], borders: Sequence[Call], vector: Tensor) -> tuple[Call, Pooled] | None:
+    """The first map of one place that the vector is, of networks whose last map is so small.
+
+    Not if the last map of several places is pooled: then layers of the head lie between.
+    """
+    large = [call for call in calls if call.output.ndim == 4 and call.output.shape[2:].numel() > 1]
+    if large:
+        means = large[-1].output.mean((2, 3)), large[-1].output.mean((1, 2))
+        vectors = [call.output.flatten(1) for call in calls if _is_vector(call.output)]
+        if any(same(mean, other) for mean in means for other in vectors if mean.shape == other.shape):
+            return None
+    for call in borders:
+        pooled = pooled_as(call.output, vector, in_one=True)
+        if pooled is not None:
+            return _best_border([(other, pooled) for other in borders if other.output is call.output])
+    return None
+
+
+def _find_flattened(calls: Sequence[Call], vector: Tensor) -> tuple[Call, Pooled] | None:
+    """The last map of several places whose every value the vector holds."""
+    flat = (call for call in reversed(calls) if not call.site.is_function and flattened_as(call.output, vector))
+    found = next(flat, None)
+    return None if found is None else (found, Pooled("NCHW", "flattened"))
+
+
+def _best_border(matches: list[tuple[Call, Pooled]]) -> tuple[Call, Pooled]:
+    """Of the sites of one tensor: what a module returns, then what it takes, then what a function returns."""
+
+    def rank(match: tuple[Call, Pooled]) -> tuple[int, int]:
+        site = match[0].site
+        order = {"output": 0, "input": 1}.get(site.part, 2)
+        return order, site.module.count(".") + bool(site.module)
+
+    return min(matches, key=rank)
+
+
+def _class_maps(calls: Sequence[Call], logits: Tensor) -> Structure | None:
+    """Networks whose last convolution gives a map of every class, averaged into the logits."""
+    match = _find_pooled(calls, logits)
+    if match is None or match[1].pooling != "mean":
+        return None
+    return Structure(match[0].site, match[1].layout, "class maps", heads=())
+
+
+def _heads_alone(network: nn.Module, calls: Sequence[Call], found: _Classifier | None) -> tuple[Head, ...]:
+    """The classifiers of a network that reads no pooled tensor."""
+    heads = []
+    for call in found.calls if found else ():
+        weight, bias = _name(network, _argument(call, 1, "weight")), _name(network, _argument(call, 2, "bias"))
+        heads.append(Head(_border_of(calls, call), weight or "", bias))
+    return tuple(heads)
+
+
+def _gradient_run(network: nn.Module, images: Tensor, heads: tuple[Head, ...]) -> tuple[list[Call], Tensor]:
+    """A run with gradients, and a number that depends on all that the classifiers read.
+
+    Not on the logits: the classifier of a new network may be zero.
+    """
+    with torch.enable_grad(), _full_precision(images), Recorder(network) as recorder:
+        logits = logits_of(network(images.clone().requires_grad_()))
+    sites = {head.site for head in heads}
+    read = [_input(call) for call in recorder.calls if call.site in sites and call.inputs] or [logits]
+    generator = torch.Generator().manual_seed(1)
+    score = sum((tensor * torch.randn(tensor.shape, generator=generator).to(tensor)).sum() for tensor in read)
+    return recorder.calls, score  # type: ignore[return-value]
+
+
+def _reached(score: Tensor, tensor: Tensor) -> Tensor | None:
+    if not tensor.requires_grad or not score.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(score, [tensor], retain_graph=True, allow_unused=True)
+    return gradient
+
+
+def _class_token(network: nn.Module, images: Tensor, found: Structure, feature_layer: str | None) -> Structure:
+    """The last normalized tokens through which patches reach the class token: the input of the last attention."""
+    calls, score = _gradient_run(network, images, found.heads)
+    for call in reversed(calls):
+        tokens = call.output
+        chosen = call.site.module == feature_layer if feature_layer else call.site.part in NORM_ARGUMENTS
+        if not chosen or tokens.ndim != 3 or tokens.shape[1] < 2:
+            continue
+        gradient = _reached(score, tokens)
+        if gradient is not None and gradient[:, -1].abs().max() > 0:
+            site = call.site if feature_layer else _border_of(calls, call)
+            return dataclasses.replace(found, feature=site, form="gradient")
+        if feature_layer:
+            raise NetworkError(f"feature_layer {feature_layer}: the logits do not depend on its patch tokens")
+    return _by_gradient(network, images, found.heads, found.activation, feature_layer)
+
+
+def _border_of(calls: Sequence[Call], function: Call) -> Site:
+    """The module that returns the result of a function's call and nothing more, else the call itself."""
+    module = function.site.module
+    matches = [c.site for c in calls if c.output is function.output and c.site.module == module]
+    return next((site for site in matches if site.part == "output"), function.site)
+
+
+def _by_gradient(
+    network: nn.Module,
+    images: Tensor,
+    heads: tuple[Head, ...],
+    activation: str | None,
+    feature_layer: str | None,
+) -> Structure:
+    """The last tensor with places on which the logits depend, whatever lies between."""
+    calls, score = _gradient_run(network, images, heads)
+    modules = dict(network.named_modules())
+    vectors = [call.output.flatten(1) for call in calls if _is_vector(call.output)]
+    for call in reversed(calls):
+        tensor = call.output
+        if feature_layer is not None and (call.site.module != feature_layer or call.site.part != "output"):
+            continue
+        if call.site.is_function or call.site.part == "input" or not call.site.module:
+            continue
+        if feature_layer is None and isinstance(modules.get(call.site.module), PASSING):
+            continue
+        layout = _layout(tensor, images, vectors)
+        if layout == "tokens" and isinstance(modules[call.site.module], nn.Linear):
+            continue  # keys or values, not tokens
+        if layout is None or not tensor.is_floating_point():
+            continue
+        gradient = _reached(score, tensor)
+        if gradient is None or not bool((gradient.flatten(1) != 0).any()):
+            continue
+        return Structure(call.site, layout, "other", heads, activation=activation, form="gradient")  # type: ignore[arg-type]
+    raise NetworkError(
+        f"{type(network).__name__}: no tensor with rows and columns lies before its logits; name a module with "
+        "feature_layer="
+    )
+
+
+def _is_vector(tensor: Tensor) -> bool:
+    return tensor.ndim >= 2 and tensor[0].numel() == tensor.shape[1]
+
+
+def _layout(tensor: Tensor, images: Tensor, vectors: Sequence[Tensor]) -> str | None:
+    """Order of the axes of a tensor with several places, None for anything else."""
+    if tensor.ndim == 3 and len(tensor) == len(images) and tensor.shape[1] > 1:
+        return "tokens"
+    if tensor.ndim != 4 or len(tensor) != len(images):
+        return None
+    first, last = tensor.shape[2:].numel() > 1, tensor.shape[1:3].numel() > 1
+    if first and any(same(tensor.mean((2, 3)), v) for v in vectors if v.shape[1] == tensor.shape[1]):
+        return "NCHW"
+    if last and any(same(tensor.mean((1, 2)), v) for v in vectors if v.shape[1] == tensor.shape[3]):
+        return "NHWC"
+    height, width = images.shape[-2:]
+    if first and grid_by_ratio(tensor.shape[2:].numel(), height, width) == tuple(tensor.shape[2:]):
+        return "NCHW"
+    if last and grid_by_ratio(tensor.shape[1:3].numel(), height, width) == tuple(tensor.shape[1:3]):
+        return "NHWC"
+    return "NCHW" if first else None
+
+
+def _with_grid(structure: Structure, recorder: Recorder, network: nn.Module, images: Tensor) -> Structure:
+    """Add rows and columns, and for tokens how many of them are no patches."""
+    calls = recorder.calls
+    tensor = next(call.output for call in calls if call.site == structure.feature)
+    if structure.layout != "tokens":
+        rows, columns = tensor.shape[2:] if structure.layout == "NCHW" else tensor.shape[1:3]
+        return dataclasses.replace(structure, grid=(rows, columns))
+    tokens = tensor.shape[1]
+    convolutions = {
+        name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Conv3d) and name
+    }
+    least = max(structure.pooled_from, int(structure.pooling.startswith("class token")))
+    for call in reversed(calls):
+        if call.site.module not in convolutions or call.site.part != "output" or call.output.ndim != 4:
+            continue
+        grid = (call.output.shape[2], call.output.shape[3])
+        prefix = tokens - grid[0] * grid[1]
+        if least <= prefix <= MOST_PREFIX_TOKENS:
+            return _of_tokens(structure, grid, prefix, call.site.module)
+    for prefix in range(least, MOST_PREFIX_TOKENS):
+        by_ratio = grid_by_ratio(tokens - prefix, *images.shape[-2:])
+        if by_ratio is not None:
+            return _of_tokens(structure, by_ratio, prefix, None)
+    raise NetworkError(
+        f"{type(network).__name__} has {tokens} tokens, which are no rows and columns of a "
+        f"{images.shape[-2]} x {images.shape[-1]} image"
+    )
+
+
+def _of_tokens(structure: Structure, grid: tuple[int, int], prefix: int, layer: str | None) -> Structure:
+    all_pooled = structure.pooling == "mean" and prefix > structure.pooled_from
+    return dataclasses.replace(
+        structure,
+        grid=grid,
+        prefix_tokens=prefix,
+        grid_layer=layer,
+        pooling="mean of all tokens" if all_pooled else structure.pooling,
+    )
