@@ -29,7 +29,7 @@ class LeGrad(MapMethod):
         """Mean over blocks, heads and queries."""
         run = recorded_attention(forward, differentiable=True)
         readout = token_readout(forward.network, run.calls_after)
-        gradients = []
+        gradients: list[Tensor] = []
         for tokens, weights in zip(run.outputs, run.weights, strict=True):
             scores = readout(tokens.mean(dim=1)).gather(1, class_ids.view(-1, 1))
             gradients += torch.autograd.grad(scores.sum(), weights, retain_graph=True)
