@@ -167,26 +167,6 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     return config
 
 
-def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
-    """Build the network that a checkpoint of ours describes, with its weights, in eval mode.
-
-    Returns:
-        The network and its configuration.
-
-    Raises:
-        CheckpointError: If the file holds no configuration or does not fit.
-    """
-    from tdam.models import create_model
-
-    config = read_config(path)
-    absent = [key for key in ("model", "num_classes") if key not in config]
-    if absent:
-        raise CheckpointError(f"{path}: its configuration lacks {', '.join(absent)}")
-    model = create_model(config["model"], num_classes=config["num_classes"], **config.get("model_args", {}))
-    load_checkpoint(model, path)
-    return model.eval(), config
-
-
 def find_config(path: Path) -> dict[str, Any] | None:
     """The configuration inside a checkpoint of ours; None for any other file.
 

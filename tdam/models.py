@@ -1,4 +1,4 @@
-"""`create_model`: any TDAM network, or any timm network, with options checked."""
+"""`create_model`: any TDAM network, or any timm network, with options checked; `load_model`: from a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import timm
 from torch import nn
 
-from tdam.checkpoints import load_checkpoint
-from tdam.errors import UserError, check_name
+from tdam.checkpoints import load_checkpoint, read_config
+from tdam.errors import CheckpointError, UserError, check_name
 from tdam.feedback import FeedbackOptions
 from tdam.strides import set_strides
 
@@ -97,3 +97,21 @@ def _note_input_size(model: Any, size: int | Sequence[int]) -> None:
     height, width = (size, size) if isinstance(size, int) else size
     model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, height, width)}
     model.default_cfg = model.pretrained_cfg
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network that a checkpoint of ours describes, with its weights, in eval mode.
+
+    Returns:
+        The network and its configuration.
+
+    Raises:
+        CheckpointError: If the file holds no configuration or does not fit.
+    """
+    config = read_config(path)
+    absent = [key for key in ("model", "num_classes") if key not in config]
+    if absent:
+        raise CheckpointError(f"{path}: its configuration lacks {', '.join(absent)}")
+    model = create_model(config["model"], num_classes=config["num_classes"], **config.get("model_args", {}))
+    load_checkpoint(model, path)
+    return model.eval(), config

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import stats
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -58,7 +59,7 @@ OBJECT_FIGURES: Final = ("all_steps", "last_step_as_many_boxes", "gain_over_last
 SHARES: Final = frozenset({"class_changed", "gained", "lost", "localized"})
 """Figures that are yes or no for an image; their mean is a share."""
 
-Z_95: Final = 1.959964  # 97.5 % point of the standard normal distribution
+Z_95: Final = float(stats.norm.ppf(0.975))
 
 
 def step_pairs(steps: int) -> list[tuple[int, int]]:
@@ -324,7 +325,8 @@ class AttentionShift(Metric):
 
 def _figure(name: str, count: int, mean: float, mean_square: float) -> dict[str, float]:
     if name in SHARES:
-        low, high = wilson_interval(mean, count)
+        # Wilson's interval is sound also where nearly all or nearly no images count.
+        low, high = stats.binomtest(round(mean * count), count).proportion_ci(0.95, method="wilson")
     else:
         half = Z_95 * (max(mean_square - mean**2, 0.0) / count) ** 0.5
         low, high = mean - half, mean + half
@@ -343,19 +345,3 @@ def _object_figures(boxes: Boxes, last_candidates: Boxes, truth: Boxes) -> dict[
         "objects/gain_over_last_step": float(by_all - by_step[-1]),
         "objects/gain_over_as_many_boxes": float(by_all - as_many),
     }
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share: sound also where nearly all or nearly no images count.
-
-    Args:
-        share: Share in [0, 1].
-        count: Number of images.
-
-    Returns:
-        Its lower and upper end.
-    """
-    centre = share + Z_95**2 / (2 * count)
-    half = Z_95 * (share * (1 - share) / count + Z_95**2 / (4 * count**2)) ** 0.5
-    scale = 1 + Z_95**2 / count
-    return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)

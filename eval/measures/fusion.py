@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from wsol.scoremap import normalize_score_map
 
@@ -34,8 +35,8 @@ def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     >>> softmax(np.array([[0.0, 0.0]])).tolist()
     [[0.5, 0.5]]
     """
-    shifted = np.exp(np.float64(logits) - np.float64(logits).max(axis=-1, keepdims=True))
-    return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    probabilities: npt.NDArray[np.float32] = special.softmax(np.float64(logits), axis=-1).astype(np.float32)
+    return probabilities
 
 
 def fuse_steps(

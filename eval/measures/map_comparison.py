@@ -10,6 +10,8 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
+from scipy.spatial import distance
 
 from wsol.boxes import quantize_score_map
 from wsol.sweep import box_iou
@@ -34,10 +36,10 @@ def rank_correlation(a: Map, b: Map) -> float:
     Returns:
         Correlation in [-1, 1]; NaN if a map is constant.
     """
-    x, y = _mean_ranks(_coarse(a).ravel()), _mean_ranks(_coarse(b).ravel())
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / scale) if scale > 0 else float("nan")
+    x, y = (_coarse(one).ravel() for one in (a, b))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(stats.spearmanr(x, y).statistic)
 
 
 def js_distance(a: Map, b: Map) -> float:
@@ -53,9 +55,7 @@ def js_distance(a: Map, b: Map) -> float:
     p, q = (_coarse(one).astype(np.float64).ravel() for one in (a, b))
     if p.sum() <= 0 or q.sum() <= 0:
         return float("nan")
-    p, q = p / p.sum(), q / q.sum()
-    divergence = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
-    return float(np.sqrt(max(divergence, 0.0)))
+    return float(np.nan_to_num(distance.jensenshannon(p, q, base=2)))  # of equal maps the divergence rounds below 0
 
 
 def centroid(score_map: Map) -> npt.NDArray[np.float64]:
@@ -185,13 +185,3 @@ def _coarse(score_map: Map) -> Map:
     if score_map.shape == (height, width):
         return score_map
     return np.asarray(cv2.resize(score_map, (width, height), interpolation=cv2.INTER_AREA), dtype=score_map.dtype)
-
-
-def _mean_ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
-
-
-def _entropy(p: npt.NDArray[np.float64]) -> float:
-    positive = p[p > 0]
-    return float(-(positive * np.log2(positive)).sum())

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 from rich.console import Console
@@ -23,7 +23,7 @@ TABLE_WIDTH = 140  # where the output is no terminal whose width could be asked
 app = tyro.extras.SubcommandApp()
 Name = Annotated[str, tyro.conf.Positional]
 SplitName = Literal["train", "val", "test"]
-ALL_SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+ALL_SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 
 class FaultsFoundError(UserError):

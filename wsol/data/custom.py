@@ -31,12 +31,11 @@ import yaml
 
 from wsol.data.errors import DatasetError
 from wsol.data.formats.annotations import AnnotatedImage, list_images, read_annotations
-from wsol.data.ground_truth import GroundTruth, MaskFiles
+from wsol.data.ground_truth import SPLITS, GroundTruth, MaskFiles
 from wsol.data.loaded import Loaded
 from wsol.data.stores import Folder, image_sizes
 
 DESCRIPTION = "dataset.yaml"
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ CLASS_LABELS = "class_labels.txt"
 IMAGE_SIZES = "image_sizes.txt"
 LOCALIZATION = "localization.txt"
 CLASS_NAMES = "class_names.txt"
+SPLITS = ("train", "val", "test")
 NO_BOXES = np.zeros((0, 4), dtype=np.int64)
 
 

@@ -20,10 +20,9 @@ from wsol.data.benchmarks.tiny_imagenet import load_tiny_imagenet
 from wsol.data.custom import load_custom
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError
+from wsol.data.ground_truth import SPLITS
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds import load_minibirds
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

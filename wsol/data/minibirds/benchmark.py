@@ -24,11 +24,11 @@ from tdam.files import cache_root
 from wsol.data.benchmarks import cub
 from wsol.data.errors import DatasetError
 from wsol.data.formats.cub_tables import write_table
+from wsol.data.ground_truth import SPLITS
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds.birds import CROWN_COLOURS, WING_BARS, draw_scene
 
 VERSION = 1  # raise it with every change of the pictures: a cache never mixes two generators
-SPLITS = ("train", "val", "test")
 COUNTS = {"train": 2400, "val": 360, "test": 1008}
 SIZE = 96
 CLASS_NAMES = tuple(

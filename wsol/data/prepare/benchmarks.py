@@ -20,13 +20,13 @@ from wsol.data.benchmarks.listed import Listed
 from wsol.data.errors import DatasetError
 from wsol.data.formats import wsolevaluation
 from wsol.data.formats.cub_tables import write_table
+from wsol.data.ground_truth import SPLITS
 from wsol.data.minibirds import minibirds_tree
 from wsol.data.prepare.archives import members, unpack
 from wsol.data.prepare.download import download
 from wsol.data.stores import Folder, image_sizes
 from wsol.data.stores_tar import TarImages
 
-SPLITS = ("train", "val", "test")
 MARKS = ".prepared"
 DOWNLOADS = "downloads"
 LOOKED_AT = 200  # members of an archive that are looked at to tell what it is
