@@ -6,7 +6,7 @@ the image meets most of them. docs/metrics.md defines the figures; the published
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,19 +26,19 @@ class ObjectSizes:
 
     Args:
         thresholds: ``(n,)`` thresholds that are swept, rising.
-        held: Policy ("fixed", "val") -> threshold known before the pass.
+        policies: Names of the thresholds known before the pass, such as "fixed" and "val".
         replicates: Resamples for the intervals; 0 for none.
         seed: Seed of the resamples.
     """
 
     def __init__(
-        self, thresholds: npt.NDArray[np.float64], held: Mapping[str, float], replicates: int = 1000, seed: int = 0
+        self, thresholds: npt.NDArray[np.float64], policies: Sequence[str], replicates: int = 1000, seed: int = 0
     ) -> None:
-        self.swept = np.asarray(thresholds, dtype=np.float64)
-        self.held = dict(held)
-        self.thresholds = np.append(self.swept, list(self.held.values()))
-        self._buckets = [_Group(len(self.thresholds), replicates, seed) for _ in SIZE_BUCKETS]
-        self._missed = _Group(len(self.thresholds), replicates, seed)
+        self.thresholds = np.asarray(thresholds, dtype=np.float64)
+        self.policies = tuple(policies)
+        columns = len(self.thresholds) + len(self.policies)
+        self._buckets = [_Group(columns, replicates, seed) for _ in SIZE_BUCKETS]
+        self._missed = _Group(columns, replicates, seed)
         self._images = 0
 
     def update(
@@ -52,7 +52,7 @@ class ObjectSizes:
 
         Args:
             indices: ``(N,)`` positions in the split.
-            hits: ``(N, n + held)`` whether each image is localized at each of `thresholds`.
+            hits: ``(N, n + p)`` whether each image is localized at each of `thresholds`, then under each policy.
             buckets: ``(N,)`` positions in `SIZE_BUCKETS`.
             centre_hits: ``(N,)`` whether the best centred box of the split meets the object.
         """
@@ -91,19 +91,20 @@ class ObjectSizes:
         }
 
     def _policies(self, curve: npt.NDArray[np.float64] | None) -> dict[str, float | None]:
-        """Accuracy at every held threshold and at the best one, and which that is."""
+        """Accuracy under every policy and at the best one, and which that is."""
         if curve is None:
-            return dict.fromkeys([*self.held, ORACLE, "threshold"])
-        best = int(curve[: len(self.swept)].argmax())
-        held = zip(self.held, curve[len(self.swept) :].tolist(), strict=True)
-        return {**dict(held), ORACLE: float(curve[best]), "threshold": float(self.swept[best])}
+            return dict.fromkeys([*self.policies, ORACLE, "threshold"])
+        count = len(self.thresholds)
+        best = int(curve[:count].argmax())
+        held = dict(zip(self.policies, curve[count:].tolist(), strict=True))
+        return {**held, ORACLE: float(curve[best]), "threshold": float(self.thresholds[best])}
 
     def _intervals(self, replicates: npt.NDArray[np.float64] | None) -> dict[str, list[float]] | None:
         """[low, high] of every policy; the oracle's threshold is chosen anew in every resample."""
         if replicates is None:
             return None
-        swept, held = np.split(replicates, [len(self.swept)], axis=1)
-        of_policy = {**dict(zip(self.held, held.T, strict=True)), ORACLE: swept.max(axis=1)}
+        swept, held = np.split(replicates, [len(self.thresholds)], axis=1)
+        of_policy = {**dict(zip(self.policies, held.T, strict=True)), ORACLE: swept.max(axis=1)}
         return {policy: np.nanpercentile(values, ENDS).tolist() for policy, values in of_policy.items()}
 
 

@@ -141,15 +141,14 @@ class Comparison:
 
     def table(self) -> str:
         """Figures of the last step of every configuration."""
-        rows = self.finished()
-        last = rows[rows.row.str.isdigit()].sort_values("row").groupby(["configuration", "seed"], sort=False).tail(1)
+        last = last_steps(self.finished())
         figures = [figure for figure in FIGURES if figure in last]
         plain = last[last.configuration == "plain"]
         lines = []
         for name in self.configurations:
             runs = last[last.configuration == name]
             if not runs.empty:
-                facts = [str(len(runs)), f"{runs.parameters.iloc[0]:,}", f"{runs.macs.iloc[0] / 1e6:.1f}"]
+                facts = [str(len(runs)), f"{int(runs.parameters.iloc[0]):,}", f"{runs.macs.iloc[0] / 1e6:.1f}"]
                 means = [mean_and_interval(runs[figure]) for figure in figures]
                 lines.append([name, *facts, *means, gain(runs, plain)])
         header = ["configuration", "seeds", "parameters", "MMACs", *figures, "max_box_acc against plain"]
@@ -165,6 +164,11 @@ class Comparison:
             if runs.row.nunique() > 1:
                 lines.append([name, *(mean_and_interval(runs[figure][runs.row == row]) for row in names)])
         return markdown([figure, *(f"step {row}" if row.isdigit() else row for row in names)], lines)
+
+
+def last_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every run's last step."""
+    return rows[rows.row.str.isdigit()].sort_values("row").groupby(["configuration", "seed"], sort=False).tail(1)
 
 
 def figures_of(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from tdam.families.resnet import default_cfgs as mini_cfgs
 from wsol.methods import METHODS
 from wsol.methods.base import Method, MethodOutput
 
-GATES = ("top", "both", "class", "inhibit")
+GATES = ("top", "both", "class", "inhibit", "energy")
 EPSILON = 1e-6
 NAME, METHOD = "resnet_mini_cross", "cross-stage"
 
@@ -48,12 +48,13 @@ class CrossStageResNet(ResNetMini):
     """`ResNetMini` whose last stage's map gates the input of stage 3 for a second pass.
 
     Args:
-        gate: What the gate reads. "top": 2 sigmoid(w · f1 + b); "both": 2 sigmoid(w · f1 + v · s + b); "class":
+        gate: What the gate reads. "top": sigmoid(w · f1 + b); "both": sigmoid(w · f1 + v · s + b); "class":
             sigmoid(a z + c) of the class activation map of the predicted classes, standardized over places, which
             does not depend on the features' scale; "inhibit": one minus that map between 0 and 1, so that the second
-            pass sees what the first did not, and f2 is the larger of both passes' maps.
-        pooled: The last map is M times one vector, the M-weighted mean of the features, so that the class activation
-            map is M itself.
+            pass sees what the first did not, and f2 is the larger of both passes' maps; "energy": the mean of f1's
+            channels between 0 and 1, without parameters.
+        pooled: Instead of a second pass, the last map is M times one vector, the M-weighted mean of f1: what was found
+            is handed down to the places where it was found, and the class activation map is M itself.
     """
 
     def __init__(self, *args: Any, gate: str = "top", pooled: bool = False, **kwargs: Any) -> None:
@@ -61,6 +62,7 @@ class CrossStageResNet(ResNetMini):
             raise ValueError(f"gate must be one of {', '.join(GATES)}, not {gate!r}")
         super().__init__(*args, **kwargs)
         self.gate_reads, self.pooled = gate, pooled
+        self.gain = 1 if gate in ("inhibit", "energy") else 2
         bottom, top = self.layer3[0].conv1.in_channels, self.num_features
         if gate in ("top", "both"):
             self.gate_top = nn.Conv2d(top, 1, 1)
@@ -91,12 +93,15 @@ class CrossStageResNet(ResNetMini):
         return self.layer4(self.layer3(bottom))
 
     def gate(self, first: Tensor, bottom: Tensor) -> Tensor:
-        """M (B, 1, h, w), between 0 and 2 for "top" and "both", else between 0 and 1."""
+        """M (B, 1, h, w) in [0, 1]."""
         if self.gate_reads in ("top", "both"):
             scores = self.gate_top(first)
             if self.gate_reads == "both":
                 scores = scores + self.gate_bottom(bottom)
-            return 2 * scores.sigmoid()
+            return scores.sigmoid()
+        if self.gate_reads == "energy":
+            maps = first.mean(1, keepdim=True)
+            return maps / (maps.amax((2, 3), keepdim=True) + EPSILON)
         weight = self.forward_head(first).softmax(1) @ self.fc.weight
         maps = torch.einsum("bd,bdhw->bhw", weight, first)[:, None]
         if self.gate_reads == "class":
@@ -111,12 +116,12 @@ class CrossStageResNet(ResNetMini):
         first = self.last_stages(bottom, 0)
         gate = self.gate(first, bottom)
         if self.pooled:
-            gate = gate / 2
             vector = (gate * first).sum((2, 3), keepdim=True) / (gate.sum((2, 3), keepdim=True) + EPSILON)
             # Pooling gives the vector back, whatever the area of the gate.
             share = gate / (gate.mean((2, 3), keepdim=True) + EPSILON)
             return bottom, gate, first, share * vector
-        second = self.last_stages(bottom * gate, 1)
+        # An open gate passes what it reads: a sigmoid starts near one half.
+        second = self.last_stages(bottom * self.gain * gate, 1)
         return bottom, gate, first, torch.maximum(first, second) if self.gate_reads == "inhibit" else second
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -152,15 +157,15 @@ class CrossStage(Method):
         if self.first:
             loss = loss + self.first * self.criterion(network.forward_head(first), targets)
         if self.background:
-            closed = 1 - gate / (1 if network.pooled else 2)
+            closed = 1 - gate
             if network.pooled:
                 vector = (closed * first).sum((2, 3)) / (closed.sum((2, 3)) + EPSILON)
                 rest = network.fc(vector)
             else:
-                rest = network.forward_head(network.last_stages(bottom * 2 * closed, 1))
+                rest = network.forward_head(network.last_stages(bottom * network.gain * closed, 1))
             loss = loss - self.background * F.log_softmax(rest, 1).mean()
         if self.area:
-            loss = loss + self.area * (gate.mean() / (1 if network.pooled else 2))
+            loss = loss + self.area * gate.mean()
         return MethodOutput(loss, logits)
 
 

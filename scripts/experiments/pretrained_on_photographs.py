@@ -15,8 +15,7 @@ import argparse
 import importlib.util
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ from eval.judging.split import JudgedSplit, judge_split
 from eval.judging.thresholds import Thresholds
 from eval.maps import NetworkMaps
 from eval.protocols import PROTOCOLS, Protocol, get_protocol
-from wsol.data import DatasetError, GroundTruth, LocalizationDataset, load_dataset
+from wsol.data import GroundTruth, LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.networks import TrainedNetwork, open_trained
 from wsol.sweep import cam_thresholds
@@ -74,15 +73,17 @@ class Cell:
         return "-".join((self.dataset, self.network, self.method, self.protocol)).replace(" ", "_")
 
 
-def cells() -> Iterator[Cell]:
-    """All rows, in the order of the table: every method under wsolevaluation, every protocol with CAM."""
-    for dataset in DATASETS:
-        for network in NETWORKS:
-            for method in METHODS:
-                yield Cell(dataset, network, method)
-            for protocol in PROTOCOLS if network == NETWORKS[0] else ():
-                if protocol != WSOLEVALUATION:
-                    yield Cell(dataset, network, protocol=protocol)
+def cells() -> list[Cell]:
+    """All rows, in the order they are done."""
+    return [
+        *(Cell(dataset, network, method) for dataset in DATASETS for network in NETWORKS for method in METHODS),
+        *(
+            Cell(dataset, NETWORKS[0], protocol=protocol)
+            for dataset in DATASETS
+            for protocol in PROTOCOLS
+            if protocol != WSOLEVALUATION
+        ),
+    ]
 
 
 class Photographs:
@@ -170,9 +171,7 @@ def probe(network: TrainedNetwork, dataset: LocalizationDataset, path: Path) -> 
     optimizer.step(loss)
     probed = timm.create_model(network.name, num_classes=truth.num_classes)
     state = {key: value for key, value in model.state_dict().items() if not key.startswith("classifier.")}
-    probed.load_state_dict(
-        {**state, "classifier.weight": layer.weight.detach(), "classifier.bias": layer.bias.detach()}
-    )
+    probed.load_state_dict({**state, **{f"classifier.{key}": value for key, value in layer.state_dict().items()}})
     config = {
         "model": network.name,
         "num_classes": truth.num_classes,
@@ -185,29 +184,15 @@ def probe(network: TrainedNetwork, dataset: LocalizationDataset, path: Path) -> 
     tdam.save_checkpoint(probed, path, config)
 
 
-def with_method(network: TrainedNetwork, method: str) -> tuple[TrainedNetwork, str]:
-    """The network and the map method to ask it for; the mean of all channels is the CAM of equal weights."""
-    if method != CHANNEL_MEAN:
-        return network, method
-    nn.init.ones_(network.model.get_classifier().weight)
-    return network, "cam"
-
-
 def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Figures of one row, and the hits of every image at every distinct threshold."""
     protocol = get_protocol(cell.protocol)
-    network, method = with_method(photographs.network(cell.dataset, cell.network), cell.method)
-    folder = photographs.work / "records" / cell.name
-    fixed = protocol.threshold_for("imagenet")
-    thresholds = Thresholds(fixed)
-    try:
-        val = pass_over(photographs.open(cell.dataset, "val"), network, method, protocol, thresholds, folder / "val")
-        thresholds = Thresholds(fixed, {row: curves.best_threshold for row, curves in count_split(val).curves.items()})
-    except DatasetError:  # imagenet650 has one split
-        pass
-    began = time.process_time()
-    judged = pass_over(photographs.open(cell.dataset, "test"), network, method, protocol, thresholds, folder / "test")
-    seconds = (time.process_time() - began) / len(judged.ground_truth)
+    thresholds = Thresholds(protocol.threshold_for("imagenet"))
+    if cell.dataset != "imagenet650":  # which has one split
+        val, _ = pass_over(photographs, cell, "val", thresholds, protocol)
+        thresholds = Thresholds(thresholds.fixed, {row: curves.best_threshold for row, curves in count_split(val).curves.items()})
+    judged, seconds = pass_over(photographs, cell, "test", thresholds, protocol)
+    network = photographs.network(cell.dataset, cell.network)
     counts = count_split(judged)
     figures = row_figures(judged, counts, "1")
     hits, sizes = hits_and_sizes(judged, protocol, thresholds, network.input_size)
@@ -237,20 +222,85 @@ def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[st
 
 
 def pass_over(
-    dataset: LocalizationDataset,
-    network: TrainedNetwork,
-    method: str,
-    protocol: Protocol,
-    thresholds: Thresholds,
-    folder: Path,
-) -> JudgedSplit:
-    """Judge every image of a split."""
-    dataset = transformed(dataset, network, protocol)
+    photographs: Photographs, cell: Cell, split: str, thresholds: Thresholds, protocol: Protocol
+) -> tuple[JudgedSplit, float]:
+    """Judge every image of a split; also the CPU seconds per image, those of the network among them."""
+    network = photographs.network(cell.dataset, cell.network)
+    dataset = transformed(photographs.open(cell.dataset, split), network, protocol)
+    geometry = "cropped" if protocol.geometry(network.input_size).get("crop") else "whole"
+    path = photographs.work / "features" / f"{cell.dataset}-{cell.network}-{split}-{geometry}.npz"
+    if not path.exists():
+        write_features(network.model, dataset, path)
+    found = np.load(path)
+    began = time.process_time()
+    classifier = network.model.get_classifier()
+    if cell.method == CHANNEL_MEAN:  # the CAM of equal weights
+        nn.init.ones_(classifier.weight)
+    head = replace(network, model=Head(classifier).eval())
+    source = NetworkMaps(
+        head,
+        FeatureDataset(found["features"], dataset.ground_truth.labels),
+        method="cam" if cell.method == CHANNEL_MEAN else cell.method,
+    )
     masks = dataset.ground_truth.masks
-    has_masks = masks is not None and any(files.objects for files in masks)
-    source = NetworkMaps(network, dataset, method=method)
-    mask_of = dataset.mask if has_masks else None
-    return judge_split(source, dataset.ground_truth, protocol, thresholds, folder, mask_of=mask_of)
+    mask_of = dataset.mask if masks is not None and any(files.objects for files in masks) else None
+    folder = photographs.work / "records" / cell.name / split
+    judged = judge_split(source, dataset.ground_truth, protocol, thresholds, folder, mask_of=mask_of)
+    return judged, float(found["seconds"]) + (time.process_time() - began) / len(judged.ground_truth)
+
+
+def write_features(model: Any, dataset: LocalizationDataset, path: Path) -> None:
+    """Keep the maps under global pooling (N, D, h, w) of every image, from which all methods and protocols start."""
+    loader = torch.utils.data.DataLoader(dataset, batch_size=32)
+    began = time.process_time()
+    with torch.no_grad():
+        maps = torch.cat([model.forward_features(images) for images, _, _ in loader])
+    seconds = (time.process_time() - began) / len(maps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda part: _save(part, maps, seconds))
+
+
+def _save(path: Path, maps: Tensor, seconds: float) -> None:
+    with path.open("wb") as file:
+        np.savez(file, features=maps.numpy(), seconds=seconds)
+
+
+class FeatureDataset(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+    """Feature maps in place of images."""
+
+    def __init__(self, features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> None:
+        self.features, self.labels = features, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        return torch.from_numpy(self.features[index]), int(self.labels[index]), index
+
+
+class Head(nn.Module):
+    """What a network does after its last maps: pooling and classifier. Its images are those maps."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features, self.classifier = nn.Identity(), classifier
+        self.feature_info = [{"module": "features"}]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The maps themselves."""
+        return self.features(x)
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.classifier(x.mean((2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        """As timm's networks."""
+        return self.classifier
 
 
 def hits_and_sizes(
@@ -262,8 +312,8 @@ def hits_and_sizes(
     found = row_hits(records, 0, swept, protocol)
     truth = judged.ground_truth
     centre = hits_of_centre_boxes(truth, protocol, map_size)
-    sizes = ObjectSizes(swept, {"fixed": thresholds.fixed}, replicates=0)
-    hits = row_hits(records, 0, sizes.thresholds, protocol)["gt_known_loc"]
+    sizes = ObjectSizes(swept, ("fixed",), replicates=0)
+    hits = row_hits(records, 0, np.append(swept, thresholds.fixed), protocol)["gt_known_loc"]
     best = centre[0.5][:, centre[0.5].mean(axis=0).argmax()]
     sizes.update(records["index"], hits, size_buckets(list(truth.boxes), truth.sizes), best)
     return {**{key: value for key, value in found.items() if "@" in key}, "centre@0.5": centre[0.5]}, sizes.figures()
@@ -353,7 +403,7 @@ COLUMNS = {
 def table(rows: pd.DataFrame) -> str:
     """Everything that is done, as Markdown."""
     lines = []
-    for cell in cells():
+    for cell in sorted(cells(), key=lambda cell: (DATASETS.index(cell.dataset), cell.network, cell.protocol)):
         if row := row_of(rows, cell):
             lines.append([str(row[key]) for key in KEYS] + [_cell(key, row.get(key)) for key in COLUMNS])
     return markdown([*KEYS, *COLUMNS.values()], lines)

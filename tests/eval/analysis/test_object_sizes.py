@@ -10,7 +10,7 @@ from eval.analysis.intervals import poisson_counts
 from eval.analysis.object_sizes import ObjectSizes
 
 SWEPT = np.array([0.0, 0.25, 0.5, 0.75])
-HELD = {"fixed": 0.2, "val": 0.5}
+HELD = ("fixed", "val")
 
 
 def counted(hits, buckets, centre_hits, replicates=0, chunk=None):
