@@ -281,8 +281,9 @@ class FeatureDataset(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 class Head(nn.Module):
     """What a network does after its last maps: pooling and classifier. Its images are those maps."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, classifier: nn.Linear) -> None:
         super().__init__()
+        self.num_classes = classifier.out_features
         self.features, self.classifier = nn.Identity(), classifier
         self.feature_info = [{"module": "features"}]
 
