@@ -127,3 +127,24 @@ def baselines(
         for name, index in (("centre_box", best), ("full_image", len(boxes) - 1))
         for x0, y0, x1, y1 in [boxes[index].tolist()]
     }
+
+
+def hits_of_box(
+    box: tuple[int, int, int, int], ground_truth: GroundTruth, protocol: Protocol, map_size: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Whether one box, the same for every image, hits each image at IoU 0.5; False where an image has no box.
+
+    Args:
+        box: ``x0 y0 x1 y1`` in score-map pixels.
+        ground_truth: Lists of a split.
+        protocol: Decides frame, IoU and hit.
+        map_size: Width and height of the score map.
+
+    Returns:
+        ``(N,)`` bool.
+    """
+    found = np.zeros(len(ground_truth), dtype=bool)
+    boxed = [place for place, one in enumerate(ground_truth.boxes) if len(one)]
+    truth = [protocol.map_boxes(ground_truth.boxes[place], ground_truth.sizes[place], map_size) for place in boxed]
+    found[boxed] = hits_of_boxes(np.array([box]), truth, protocol)[:, 0]
+    return found

@@ -12,11 +12,50 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.analysis.groups import SIZE_BUCKETS
+from eval.analysis.baselines import hits_of_box
+from eval.analysis.curves import distinct_thresholds
+from eval.analysis.groups import SIZE_BUCKETS, size_buckets
 from eval.analysis.intervals import Bootstrap
+from eval.judging.hits import kept_hits, row_hits
+from eval.judging.split import JudgedSplit
+from wsol.sweep import cam_thresholds
 
 ORACLE = "oracle"
 ENDS = (2.5, 97.5)
+# Figures that rows of results.json have beside the field's own, each under every threshold policy.
+SIZE_FIGURES = ("size_balanced", "centre_box_fails")
+
+
+def object_size_figures(
+    judged: JudgedSplit, centre_box: tuple[int, int, int, int], map_size: tuple[int, int], replicates: int = 1000
+) -> dict[str, dict[str, Any]]:
+    """Figures by object size of every row; images without a ground-truth box are left out.
+
+    Args:
+        judged: The judged split; some image has a box.
+        centre_box: The best centred box of the split, in score-map pixels.
+        map_size: Width and height of the score map.
+        replicates: Resamples for the intervals of the steps; 0 for none.
+
+    Returns:
+        Row -> what `ObjectSizes.figures` returns.
+    """
+    truth = judged.ground_truth
+    maxima = np.unique(np.concatenate([np.unique(records["maximum"]) for records in judged.records()]))
+    swept, _ = distinct_thresholds(maxima, cam_thresholds())
+    # The headline's threshold is the one chosen on val, where there is one.
+    policies = {"fixed": "fixed"} | ({} if judged.thresholds.val is None else {"val": "headline"})
+    rows = [ObjectSizes(swept, list(policies), replicates if name in judged.steps else 0) for name in judged.rows]
+    centre_hits = hits_of_box(centre_box, truth, judged.protocol, map_size)
+    for records in judged.records():
+        boxed = records[records["boxed"]]
+        index = boxed["index"]
+        buckets = size_buckets([truth.boxes[place] for place in index], truth.sizes[index])
+        for row, sizes in enumerate(rows):
+            curve = row_hits(boxed, row, swept, judged.protocol)["gt_known_loc"]
+            held = [kept_hits(boxed, row, policy=kept)[:, None] for kept in policies.values()]
+            sizes.update(index, np.concatenate([curve, *held], axis=1), buckets, centre_hits[index])
+    return {name: sizes.figures() for name, sizes in zip(judged.rows, rows, strict=True)}
 
 
 class ObjectSizes:

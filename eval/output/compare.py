@@ -27,6 +27,7 @@ FIGURES = {
     "gt_known_loc": "GT-known",
     "top1_loc": "Top-1 Loc",
     "top5_loc": "Top-5 Loc",
+    "size_balanced": "size-balanced",
     "mean_iou": "mean IoU",
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "MaxBoxAccV2",
@@ -98,7 +99,9 @@ class ReadResult:
 
     def values(self, figure: str) -> npt.NDArray[np.float64] | None:
         """A figure of every image, from 0 to 1, or None where nothing is known; NaN for images it leaves out."""
-        if figure == "mean_iou":
+        if figure == "size_balanced":
+            values = self.last[HIT_COLUMNS["gt_known_loc"]]
+        elif figure == "mean_iou":
             values = self.last["iou"]
         elif figure in HIT_COLUMNS:
             values = self.last[HIT_COLUMNS[figure]]
@@ -158,9 +161,10 @@ def _difference(first: ReadResult, second: ReadResult, figure: str, replicates: 
             return None
         counted = np.flatnonzero(~np.isnan(values))
         weights = None
-        if result.results["conventions"]["macro"]:
-            labels = result.last["label"].iloc[counted]
-            weights = 1.0 / labels.value_counts()[labels].to_numpy()
+        groups = "size" if figure == "size_balanced" else "label"
+        if figure == "size_balanced" or result.results["conventions"]["macro"]:
+            members = result.last[groups].iloc[counted]
+            weights = 1.0 / members.value_counts()[members].to_numpy()
         bootstrap = Bootstrap(1, replicates)
         bootstrap.update(counted, values[counted, None], weights)
         bootstraps.append(bootstrap)

@@ -9,13 +9,23 @@ from typing import Any
 from eval.analysis.baselines import baselines
 from eval.analysis.curves import ANY_STEP, Counts
 from eval.analysis.figures import row_figures
+from eval.analysis.object_sizes import SIZE_FIGURES, object_size_figures
 from eval.analysis.summary import breakdown_figures, interval_figures
 from eval.judging.hits import CLS_FIGURES, LOC_FIGURES
 from eval.judging.split import JudgedSplit
 from eval.output.environment import environment
 from eval.output.results import SCHEMA
 
-BOX_FIGURES = ("breakdown", "mean_iou", "iou_histogram", "candidates", "per_class", "per_size", "intervals")
+BOX_FIGURES = (
+    "breakdown",
+    "mean_iou",
+    "iou_histogram",
+    "candidates",
+    "per_class",
+    "per_size",
+    "intervals",
+    "object_sizes",
+)
 DIGITS = 6  # of thresholds: 0.293, not 0.29300000000000004
 
 
@@ -43,6 +53,10 @@ def results_document(
     figures = {row: row_figures(judged, counts, row) for row in judged.rows}
     if ANY_STEP in counts.curves or ANY_STEP in counts.classification:
         figures[ANY_STEP] = row_figures(judged, counts, ANY_STEP)
+    found_baselines = _baselines(judged, counts, map_size)
+    box_figures = _box_figures(judged, counts, found_baselines, map_size, replicates)
+    for row, of_row in figures.items():
+        of_row |= _by_policy(box_figures["object_sizes"], row)
     truth, protocol, steps = judged.ground_truth, judged.protocol, judged.steps
     names = truth.image_ids
     document = {
@@ -58,7 +72,7 @@ def results_document(
         "any_step_oracle": figures.get(ANY_STEP),
         "any_step_after_filter_oracle": None if judged.filtered_steps is None else judged.filtered_steps.compute(),
         "thresholds": _thresholds(judged, counts),
-        **_box_figures(judged, counts, replicates),
+        **box_figures,
         "attention_shift": None if judged.attention_shift is None else judged.attention_shift.compute(),
         "network": None if network is None else dict(network),
         "data": {
@@ -76,7 +90,7 @@ def results_document(
             },
             "degenerate_maps": [names[place] for place in counts.degenerate],
         },
-        "baselines": _baselines(judged, counts, map_size),
+        "baselines": found_baselines,
     }
     return document | {"headline": headline(document)}
 
@@ -88,7 +102,7 @@ def headline(results: Mapping[str, Any]) -> dict[str, Any]:
         results: Content of results.json.
 
     Returns:
-        ``step``, ``threshold_policy``, ``threshold``, the eight figures, the interval of GT-known Loc (``…_low``,
+        ``step``, ``threshold_policy``, ``threshold``, the ten figures, the interval of GT-known Loc (``…_low``,
         ``…_high``) and the GT-known Loc of the centre box, which has seen no image; None for what is not known.
     """
     step = list(results["steps"])[-1]
@@ -102,7 +116,7 @@ def headline(results: Mapping[str, Any]) -> dict[str, Any]:
         "threshold_policy": policy,
         "threshold": thresholds["fixed"] if policy == "fixed" else thresholds["val"][step],
         **{figure: metrics[figure] for figure in CLS_FIGURES},
-        **{figure: metrics[figure][policy] for figure in LOC_FIGURES},
+        **{figure: metrics[figure][policy] for figure in (*LOC_FIGURES, *SIZE_FIGURES)},
         **{figure: metrics[figure] for figure in ("max_box_acc", "max_box_acc_v2", "pxap")},
         "gt_known_loc_low": low,
         "gt_known_loc_high": high,
@@ -125,12 +139,37 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {row: round(value, DIGITS) for row, value in values.items()}
 
 
-def _box_figures(judged: JudgedSplit, counts: Counts, replicates: int) -> dict[str, Any]:
+def _box_figures(
+    judged: JudgedSplit,
+    counts: Counts,
+    found_baselines: Mapping[str, Any] | None,
+    map_size: tuple[int, int],
+    replicates: int,
+) -> dict[str, Any]:
     """Intervals, kinds of error and results per group; None each where no image has a box."""
-    if not counts.curves:
+    if not counts.curves or found_baselines is None:
         return dict.fromkeys(BOX_FIGURES)
-    intervals = interval_figures(judged, replicates) if replicates else None
-    return breakdown_figures(judged) | {"intervals": intervals}
+    height, width = map_size
+    x0, y0, x1, y1 = found_baselines["centre_box"]["box"]
+    sizes = object_size_figures(judged, (x0, y0, x1, y1), (width, height), replicates)
+    intervals = None
+    if replicates:
+        intervals = interval_figures(judged, replicates)
+        for step in judged.steps:
+            intervals["rows"][step] |= {figure: sizes[step][figure]["intervals"] for figure in SIZE_FIGURES}
+    for of_row in sizes.values():
+        for figure in SIZE_FIGURES:
+            del of_row[figure]["intervals"]  # they stand with the others
+    return breakdown_figures(judged) | {"intervals": intervals, "object_sizes": sizes}
+
+
+def _by_policy(sizes: Mapping[str, Any] | None, row: str) -> dict[str, dict[str, float | None]]:
+    """The figures by object size of a row, as its Loc figures: one value under each threshold policy."""
+    found = {} if sizes is None else sizes.get(row, {})
+    return {
+        figure: {policy: found.get(figure, {}).get(policy) for policy in ("fixed", "val", "oracle")}
+        for figure in SIZE_FIGURES
+    }
 
 
 def _baselines(judged: JudgedSplit, counts: Counts, map_size: tuple[int, int]) -> dict[str, Any] | None:

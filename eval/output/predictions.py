@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eval.analysis.groups import SIZE_BUCKETS, size_buckets
 from eval.judging.hits import LOC_FIGURES, kept_hits
 from eval.judging.records import Records
 from eval.judging.split import JudgedSplit
 from eval.measures.outcomes import Outcome
 from tdam.errors import UserError
 from tdam.files import replacing
+from wsol.data import GroundTruth
 
 PREDICTIONS: Final = "predictions.csv"
 # Column of each figure's hit at the headline threshold and, with the suffix, at the fixed one.
 HIT_COLUMNS: Final = {figure: f"hit_{figure}" for figure in LOC_FIGURES}
 FIXED: Final = "_fixed"
-TEXTS: Final = ("image", "label_name", "class_name")
+TEXTS: Final = ("image", "label_name", "class_name", "size")
 GAPS: Final = ("confidence", "iou", "iou_fixed", *HIT_COLUMNS.values(), *(f"{c}{FIXED}" for c in HIT_COLUMNS.values()))
 
 
@@ -77,10 +79,20 @@ def _table(judged: JudgedSplit, records: Records) -> pd.DataFrame:
             "predicted_y1": predicted[:, 3],
             "candidates": of_steps("candidates"),
             "objects": [len(truth.boxes[i]) for i in index],
+            "size": np.repeat(_size_names(truth, records), len(steps)),
             "degenerate_map": of_steps("degenerate").astype(int),
             "unreadable": np.repeat(records["unreadable"], len(steps)).astype(int),
         }
     )
+
+
+def _size_names(truth: GroundTruth, records: Records) -> npt.NDArray[Any]:
+    """Bucket of object size of each image ``(N,)``; "" where it has no box."""
+    names = np.full(len(records), "", dtype=object)
+    boxed = records["index"][records["boxed"]]
+    buckets = size_buckets([truth.boxes[place] for place in boxed], truth.sizes[boxed])
+    names[records["boxed"]] = np.array(list(SIZE_BUCKETS), dtype=object)[buckets]
+    return names
 
 
 def write_predictions(path: Path, chunks: Iterable[pd.DataFrame]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rich.table import Table
 
 from eval.analysis.curves import ANY_STEP
+from eval.analysis.object_sizes import SIZE_FIGURES
 from eval.judging.hits import LOC_FIGURES
 
 BASELINES = {"centre_box": "centre box (oracle size)", "full_image": "full image"}
@@ -21,6 +22,8 @@ COLUMNS = {
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "V2",
     "pxap": "PxAP",
+    "size_balanced": "size-bal.",
+    "centre_box_fails": "centre fails",
 }
 
 
@@ -53,13 +56,14 @@ def rows_of_results(results: dict[str, Any]) -> list[ResultRow]:
 
 
 def headline_values(figures: dict[str, Any], policy: str) -> dict[str, float | None]:
-    """The eight figures of a row that tables show, Loc figures at a threshold policy.
+    """The figures of a row that tables show, those that depend on a threshold at that of a policy.
 
     Args:
         figures: Figures of a row of results.json.
         policy: "val" or "fixed".
     """
-    return {name: figures[name][policy] if name in LOC_FIGURES else figures[name] for name in COLUMNS}
+    by_policy = (*LOC_FIGURES, *SIZE_FIGURES)
+    return {name: figures[name][policy] if name in by_policy else figures[name] for name in COLUMNS}
 
 
 def _percent(value: float | None) -> str:
@@ -80,7 +84,8 @@ def caption(results: dict[str, Any]) -> str:
     oracle = (
         "MaxBoxAcc and V2 take the best threshold on the scored images themselves (oracle, as the field reports them)."
     )
-    return f"{loc} {oracle} IoU 0.5; protocol {results['protocol']}; {results['images']} images."
+    sizes = "size-bal.: GT-known averaged over object sizes; centre fails: where the best centred box misses."
+    return f"{loc} {oracle} {sizes} IoU 0.5; protocol {results['protocol']}; {results['images']} images."
 
 
 def results_table(all_results: Sequence[dict[str, Any]]) -> Table:

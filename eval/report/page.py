@@ -34,6 +34,8 @@ COLUMNS: Final = (
     ("MaxBoxAcc", "GT-known Loc at the best threshold for the scored images (oracle)"),
     ("V2", "MaxBoxAccV2: best box of all contours, mean over IoU 0.3, 0.5, 0.7 (oracle)"),
     ("PxAP", "pixel average precision against masks"),
+    ("size-balanced", "GT-known Loc averaged over the buckets of object size"),
+    ("centre fails", "GT-known Loc of the images on which the best centred box of the split is no hit"),
 )
 
 

@@ -190,7 +190,9 @@ def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[st
     thresholds = Thresholds(protocol.threshold_for("imagenet"))
     if cell.dataset != "imagenet650":  # which has one split
         val, _ = pass_over(photographs, cell, "val", thresholds, protocol)
-        thresholds = Thresholds(thresholds.fixed, {row: curves.best_threshold for row, curves in count_split(val).curves.items()})
+        thresholds = Thresholds(
+            thresholds.fixed, {row: curves.best_threshold for row, curves in count_split(val).curves.items()}
+        )
     judged, seconds = pass_over(photographs, cell, "test", thresholds, protocol)
     network = photographs.network(cell.dataset, cell.network)
     counts = count_split(judged)

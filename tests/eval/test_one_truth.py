@@ -114,6 +114,43 @@ def mean(hits: list[bool], labels: list[int], macro: bool) -> float:
     return float(np.mean([100 * np.mean([h for h, c in zip(hits, labels, strict=True) if c == k]) for k in classes]))
 
 
+def check_object_sizes(results: dict, drawn: dict, hits: list[list[bool | None]], protocol: Protocol) -> None:
+    """The figures by object size of every step against a count image by image."""
+    ends = (0.1, 0.25, 0.5, np.inf)
+    bucket = {}
+    for place, truth in enumerate(drawn["truths"]):
+        if truth:
+            share = max((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in truth) / (WIDTH * HEIGHT)
+            bucket[place] = next(number for number, end in enumerate(ends) if share < end)
+    # The centre box as if every map showed it, by the plain count; a region's box ends one pixel after it.
+    x0, y0, x1, y1 = results["baselines"]["centre_box"]["box"]
+    shown = {
+        **drawn,
+        "maps": [[(x0, y0, x1 - 1, y1 - 1)]] * len(drawn["truths"]),
+        "faults": [""] * len(drawn["truths"]),
+    }
+    centre = [one[0] for one in plain_hits(shown, protocol)]
+    for number, step in enumerate(results["steps"]):
+        found = results["object_sizes"][step]
+        percent = {
+            one: 100 * np.mean([bool(hits[place][number]) for place in bucket if bucket[place] == one])
+            for one in sorted(set(bucket.values()))
+        }
+        assert [row["fixed"] for row in found["by_size"]] == pytest.approx(list(percent.values()))
+        assert sum(row["images"] for row in found["by_size"]) == len(bucket)
+        balanced = results["steps"][step]["size_balanced"]
+        assert balanced["fixed"] == found["size_balanced"]["fixed"] == pytest.approx(np.mean(list(percent.values())))
+        assert balanced["fixed"] <= balanced["oracle"]
+        assert balanced["val"] is None
+        low, high = results["intervals"]["rows"][step]["size_balanced"]["fixed"]
+        assert 0 <= low <= high <= 100
+        missed = [place for place in bucket if not centre[place]]
+        assert found["centre_box_fails"]["images"] == len(missed)
+        assert found["centre_box_fails"]["share"] == pytest.approx(100 * len(missed) / len(bucket))
+        told = results["steps"][step]["centre_box_fails"]["fixed"]
+        assert told == (pytest.approx(100 * np.mean([bool(hits[p][number]) for p in missed])) if missed else None)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=evaluations())
 def test_all_outlets_say_the_same(drawn: dict, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -157,6 +194,7 @@ def test_all_outlets_say_the_same(drawn: dict, tmp_path_factory: pytest.TempPath
     assert sum(row["images"] for row in results["per_size"]) == len(boxed)
     in_sizes = sum(row["gt_known_loc"] * row["images"] / 100 for row in results["per_size"])
     assert in_sizes == pytest.approx(sum(bool(hits[place][-1]) for place in boxed))
+    check_object_sizes(results, drawn, hits, protocol)
     if len(boxed) > 1:
         low, high = results["intervals"]["rows"][last]["gt_known_loc"]["fixed"]
         assert low - 1e-9 <= expected[last] <= high + 1e-9

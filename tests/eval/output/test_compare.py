@@ -42,7 +42,7 @@ def test_differences_are_those_of_results_json(folders):
     for figure in ("top1_cls", "top5_cls"):
         assert by_figure[figure].first == pytest.approx(metrics[0][figure])
         assert by_figure[figure].second == pytest.approx(metrics[1][figure])
-    for figure in ("gt_known_loc", "top1_loc", "top5_loc"):
+    for figure in ("gt_known_loc", "top1_loc", "top5_loc", "size_balanced"):
         row = by_figure[figure]
         assert row.second == pytest.approx(metrics[1][figure]["val"])
         assert row.difference == pytest.approx(metrics[1][figure]["val"] - metrics[0][figure]["val"])
@@ -53,7 +53,7 @@ def test_a_result_does_not_differ_from_itself(folders):
     (comparison,) = compare_all([folders[0], folders[0]])
     assert all((row.difference, row.low or 0, row.high or 0) == (0, 0, 0) for row in comparison.differences)
     assert comparison.warnings == ()
-    assert comparison_table(comparison).row_count == 8, "without masks there is no PxAP"
+    assert comparison_table(comparison).row_count == 9, "without masks there is no PxAP"
 
 
 def edited(folder, tmp_path, **changes):
