@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from wsol.class_names import short_label
 from wsol.draw.contours import outline
 from wsol.draw.drawable import Drawable, DrawableStep
 from wsol.draw.raster import step_picture
+from wsol.marks import mark_video, picture_options
 
 SUFFIXES: Final = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND: Final = 20
@@ -87,7 +88,8 @@ def _save_pillow(localization: Drawable, path: Path) -> None:
             continue
         shown.append(frame)
         durations.append(1000 // FRAMES_PER_SECOND)
-    options: dict[str, Any] = {"quality": 80} if path.suffix.lower() == ".webp" else {}
+    suffix = path.suffix.lower()
+    options = picture_options(suffix) | ({"quality": 80} if suffix == ".webp" else {})
     shown[0].save(path, save_all=True, append_images=shown[1:], duration=durations, loop=0, **options)
 
 
@@ -103,6 +105,7 @@ def _save_mp4(localization: Drawable, path: Path) -> None:
     finally:
         if writer is not None:
             writer.release()
+    mark_video(path)
 
 
 def _display_size(image: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from tdam.errors import UserError
 from wsol.data.errors import ImageError
+from wsol.marks import is_marked
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
 """What `find_images` takes for an image in a folder; a file named outright may have any suffix."""
@@ -78,7 +79,7 @@ def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
             alphabetical order) or a glob such as ``photos/*.jpg`` or ``photos/**/*.png``.
 
     Returns:
-        Paths in the order given, each once.
+        Paths in the order given, each once, without figures that wsol made of other photographs.
 
     Raises:
         UserError: If a file does not exist, or a folder or glob holds no image.
@@ -86,7 +87,10 @@ def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         found.update(dict.fromkeys(_matches(os.fspath(pattern))))
-    return list(found)
+    photographs = [path for path in found if not is_marked(path)]
+    if found and not photographs:
+        raise UserError(f"{next(iter(found))}: a figure that wsol made, not a photograph")
+    return photographs
 
 
 def _matches(pattern: str) -> list[Path]:

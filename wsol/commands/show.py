@@ -19,6 +19,7 @@ from wsol import animation, draw
 from wsol.data.errors import ImageError
 from wsol.localization import Localization
 from wsol.localizer import Localizer
+from wsol.marks import is_marked
 from wsol.photographs import find_images, open_image
 
 DEFAULT_FOLDER = Path("wsol-show")
@@ -97,6 +98,8 @@ def show(options: ShowOptions) -> int:
         raise UsageError(
             f"--output {output}: an animation shows one image, not {len(paths)}; name a folder and --format"
         )
+    if output and output.suffix:
+        _keep_what_is_there(output, paths)
     localizer = Localizer(
         options.model,
         checkpoint=options.checkpoint,
@@ -118,11 +121,10 @@ def show(options: ShowOptions) -> int:
             for written in _write_all(shown, options.figure, output):
                 _report(written)
     else:
-        names: set[str] = set()
+        taken = {path.resolve() for path in paths}
         for result in found:
             records.append(as_record(result))
-            name = _free_name(result, options.format, names)
-            _report(_write(result, options.figure, output / name))
+            _report(_write(result, options.figure, _free_path(output, result, options.format, taken)))
     if options.json:
         print(json.dumps({"model": options.model, "weights": localizer.network.source, "images": records}, indent=2))
     for error in unreadable:
@@ -189,15 +191,24 @@ def _write_all(shown: list[Localization], kind: str, path: Path) -> list[Path]:
     return draw.save_pages(draw.grid_pages(shown, difference=kind == "difference"), path)
 
 
-def _free_name(result: Localization, suffix: str, taken: set[str]) -> str:
-    """A file name for the figure of an image; images of one name in several folders get numbers."""
+def _keep_what_is_there(output: Path, photographs: Sequence[Path]) -> None:
+    """Raise if the file to write, or one of its pages, is a photograph or anything else that wsol did not make."""
+    pages = (output.with_stem(f"{output.stem}-{number}") for number in range(1, len(photographs) + 1))
+    inputs = {path.resolve() for path in photographs}
+    for path in (output, *pages):
+        if path.is_file() and (path.resolve() in inputs or not is_marked(path)):
+            raise UsageError(f"--output {path}: there is a file that wsol-show did not make; choose another name")
+
+
+def _free_path(folder: Path, result: Localization, suffix: str, taken: set[Path]) -> Path:
+    """Where the figure of an image goes: images of one name get numbers, and what wsol did not make is kept."""
     stem = result.path.stem if result.path else "image"
-    name, number = f"{stem}.{suffix}", 1
-    while name in taken:
+    path, number = folder / f"{stem}.{suffix}", 1
+    while path.resolve() in taken or (path.exists() and not is_marked(path)):
         number += 1
-        name = f"{stem}-{number}.{suffix}"
-    taken.add(name)
-    return name
+        path = folder / f"{stem}-{number}.{suffix}"
+    taken.add(path.resolve())
+    return path
 
 
 def _report(path: Path) -> None:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from tdam.errors import UserError
 from tdam.files import replacing
+from wsol.marks import figure_metadata
 
 COLUMN: Final = 3.4
 PAGE: Final = 7.0
@@ -104,9 +105,8 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: cannot write {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}[suffix]
     with replacing(path) as temporary, mpl.rc_context(STYLE):
-        figure.savefig(temporary, dpi=dpi, metadata=metadata)
+        figure.savefig(temporary, dpi=dpi, metadata=figure_metadata(suffix))
     return path
 
 
@@ -135,7 +135,7 @@ def save_pages(figures: Sequence[Figure], path: str | Path, dpi: int = 200) -> l
     with (
         replacing(path) as temporary,
         mpl.rc_context(STYLE),
-        PdfPages(temporary, metadata={"CreationDate": None}) as pages,
+        PdfPages(temporary, metadata=figure_metadata(".pdf")) as pages,
     ):
         for figure in figures:
             pages.savefig(figure, dpi=dpi)

@@ -52,6 +52,60 @@ def test_a_folder_gives_a_figure_per_image_and_no_name_is_overwritten(folder: Pa
     assert sorted(path.name for path in Path("out").iterdir()) == ["a-2.png", "a.png", "b.png"]
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf", "gif", "webp", "mp4"])
+def test_photographs_beside_the_figures_are_kept_and_figures_are_no_photographs(
+    folder: Path, checkpoint: Path, kind: str
+) -> None:
+    Image.new("RGB", (20, 30)).save("photos/b.webp")  # not shown the first time, and of a name a figure could have
+    before = contents(Path("photos"))
+    given = ("photos/a.png", "photos/b.jpg")
+    assert show(checkpoint, *given, "--output", "photos", "--format", kind) == 0
+    after = contents(Path("photos"))
+    assert {name: content for name, content in after.items() if name in before} == before
+    assert len(after) == len(before) + 2
+    figures = {name: Path(name).stat().st_mtime_ns for name in after.keys() - before.keys()}
+    # Again, over the whole folder: the photographs alone, and their own figures are written anew.
+    assert show(checkpoint, "photos", "--output", "photos", "--format", kind) == 0
+    again = contents(Path("photos"))
+    assert {name: content for name, content in again.items() if name in before} == before
+    assert len(again) == len(before) + len(before)
+    assert all(Path(name).stat().st_mtime_ns > time for name, time in figures.items())
+
+
+def test_a_figure_is_no_photograph_even_if_named(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert show(checkpoint, "photos/a.png", "--output", "figure.png") == 0
+    assert show(checkpoint, "figure.png", "photos/a.png", "--json") == 0
+    assert [record["path"] for record in json.loads(capsys.readouterr().out)["images"]] == ["photos/a.png"]
+    assert show(checkpoint, "figure.png") == 1
+    assert "figure.png: a figure that wsol made, not a photograph" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["photos/a.png", "link.png", "photos/c.png", "table.pdf", "pages.png"])
+def test_a_file_of_somebody_else_is_never_overwritten(
+    folder: Path, checkpoint: Path, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("link.png").symlink_to("photos/a.png")
+    Image.new("RGB", (20, 30)).save("photos/c.png")
+    Path("table.pdf").write_text("somebody's")
+    Image.new("RGB", (20, 30)).save("pages-2.png")
+    before = contents(folder)
+    assert show(checkpoint, "photos/a.png", "photos/b.jpg", "--output", output) == 2
+    assert "a file that wsol-show did not make; choose another name" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+def test_a_figure_is_drawn_over_an_older_one(folder: Path, checkpoint: Path) -> None:
+    for threshold in ("0.2", "0.9"):
+        assert show(checkpoint, "photos/a.png", "--output", "figure.png", "--threshold", threshold) == 0
+    assert [path.name for path in Path().iterdir() if path.is_file()] == ["figure.png"]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_a_file_holds_all_images(folder: Path, checkpoint: Path, suffix: str) -> None:
     assert show(checkpoint, "photos/*.*", "--output", f"deep/all{suffix}", "--figure", "difference") == 0
