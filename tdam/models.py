@@ -12,6 +12,7 @@ from torch import nn
 from tdam.checkpoints import load_checkpoint, read_config
 from tdam.errors import CheckpointError, UserError, check_name
 from tdam.feedback import FeedbackOptions
+from tdam.published import cached_weights, fetching_weights
 from tdam.strides import set_strides
 
 
@@ -64,7 +65,7 @@ def create_model(
 
     Raises:
         UnknownNameError: If there is no such network or option value.
-        UserError: If options do not fit the network.
+        UserError: If options do not fit the network, or published weights cannot be fetched.
         CheckpointError: If the checkpoint does not fit.
     """
     architecture, _, tag = name.partition(".")
@@ -77,8 +78,11 @@ def create_model(
             f"{architecture} is a plain network and takes no {', '.join(sorted(given))}; "
             "feedback options need a name that ends in _tdam or _tdam2"
         )
+    if pretrained and (cached := cached_weights(name)):
+        timm_kwargs = {"pretrained_cfg_overlay": cached, **timm_kwargs}
     try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **given, **timm_kwargs)
+        with fetching_weights(name):
+            model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **given, **timm_kwargs)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from tdam.devices import open_device
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import class_activation_maps
 from wsol.data.transforms import evaluation_transform
@@ -57,11 +58,11 @@ class Localizer:
         device: str | torch.device = "cpu",
         batch_size: int = 16,
     ) -> None:
+        self.device = open_device(device)
         self.network = open_trained(model, checkpoint=checkpoint) if isinstance(model, str) else model
-        self.network.model.to(device)
+        self.network.model.to(self.device)
         self.threshold = threshold
         self.method = method
-        self.device = torch.device(device)
         self.batch_size = batch_size
         self._transform = evaluation_transform(
             self.network.input_size,

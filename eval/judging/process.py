@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
-from tdam.errors import UserError
+from tdam.devices import open_device
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,7 @@ def start_process(device: str) -> tuple[Process, torch.device]:
         UserError: If the device does not exist here.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    try:
-        torch_device = torch.device(device)
-    except RuntimeError as error:
-        raise UserError(f"unknown device {device!r}; examples: cpu, cuda, cuda:0") from error
-    if torch_device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {device!r}: no CUDA device is available here; use --device cpu")
+    torch_device = open_device(device)
     if torch_device.type == "cuda" and count > 1:
         torch_device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(torch_device)

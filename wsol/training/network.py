@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import timm
 from torch import Tensor, nn
 
 import tdam
@@ -39,7 +38,7 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
         base = FEEDBACK_SUFFIX.sub("", config.model)
         if base == config.model:
             raise UsageError(f"init backbone is for networks with feedback; {base} takes init pretrained")
-        begins_new = start_from(network, timm.create_model(base, pretrained=True).state_dict())
+        begins_new = start_from(network, tdam.create_model(base, pretrained=True).state_dict())
     elif config.init is not None and not pretrained:
         begins_new = start_from(network, in_our_names(network, read_state_dict(config.init), config.init))
     std = METHODS[config.method].classifier_std if config.classifier_std is None else config.classifier_std
