@@ -14,7 +14,7 @@ def test_devices_that_are_here() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cpu cuda"])
 def test_a_device_that_does_not_exist_is_wrong_use(name: str) -> None:
-    with pytest.raises(UsageError, match="unknown device .*; examples: cpu, cuda, cuda:0"):
+    with pytest.raises(UsageError, match=r"unknown device .*; examples: cpu, cuda, cuda:0"):
         open_device(name)
 
 
