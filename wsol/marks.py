@@ -15,11 +15,12 @@ SOFTWARE_TAG: Final = 0x0131  # of EXIF
 
 def figure_metadata(suffix: str) -> dict[str, Any]:
     """Matplotlib's metadata of a figure, without a date, so that the same figure gives the same bytes."""
-    return {
+    of_kind: dict[str, dict[str, Any]] = {
         ".png": {"Software": MARK},
         ".svg": {"Creator": MARK, "Date": None},
         ".pdf": {"Creator": MARK, "CreationDate": None},
-    }[suffix]
+    }
+    return of_kind[suffix]
 
 
 def picture_options(suffix: str) -> dict[str, Any]:
