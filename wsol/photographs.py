@@ -1,7 +1,7 @@
-"""Opening the images people have: any orientation, colour model and bit depth, as upright RGB.
+"""Images named by a person: files, folders, globs and PIL images, opened as upright RGB.
 
-This is for images named by a person. Images of a benchmark are opened by `wsol.data`, which keeps
-the frame their ground truth was drawn in and so must ignore the camera's orientation tag.
+A dataset of one's own is opened by the same rule. Benchmarks keep the frame that their ground truth was drawn in, see
+`wsol.data.decoders`.
 """
 
 from __future__ import annotations
@@ -11,64 +11,42 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tdam.errors import UserError
+from wsol.data.decoders import SUFFIXES, decode_exact, to_rgb
 from wsol.data.errors import ImageError
+from wsol.data.image_files import image_files
 from wsol.marks import is_marked
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
-"""What `find_images` takes for an image in a folder; a file named outright may have any suffix."""
 
-_TRANSPARENT_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-
-
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Open an image file as upright 8-bit RGB.
+def open_image(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
+    """Open an image as upright 8-bit RGB.
 
     The camera's EXIF orientation is applied, transparency is laid on white, grey and CMYK become
     RGB, 16-bit grey is scaled by 1/257, and of an animation the first frame is taken.
 
     Args:
-        path: Image file in any format that Pillow reads.
+        source: Image file in any format that Pillow reads, or an opened PIL image, which stays as it is.
 
     Returns:
-        A loaded RGB image; the file is closed.
+        An RGB image; no file is open.
 
     Raises:
-        ImageError: If the file is missing, unreadable, cut off, or holds floating-point pixels.
+        ImageError: If the file is missing, unreadable, cut off, or holds pixels of unknown range.
     """
-    path = Path(path)
+    if isinstance(source, Image.Image):
+        return to_rgb(source, str(getattr(source, "filename", "")) or "image")
+    path = Path(source)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, not an image")
     try:
-        with Image.open(path) as image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image), path)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image that can be read") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: too many pixels ({error}); shrink it first") from error
-    # Damaged files make Pillow's decoders raise nearly anything from this list.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, MemoryError) as error:
-        raise ImageError(f"{path}: cannot be read as an image ({error})") from error
-
-
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    if image.mode == "F":
-        raise ImageError(f"{path}: holds floating-point pixels of unknown range; save it as 8 or 16 bit")
-    if image.mode in _SIXTEEN_BIT_MODES:
-        eight_bit = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255).round().astype(np.uint8)
-        return Image.fromarray(eight_bit).convert("RGB")
-    if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
-    return image.convert("RGB")
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return decode_exact(data, str(path), "photograph")
 
 
 def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -98,7 +76,7 @@ def _matches(pattern: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        matches = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        matches = [path / name for name in image_files(path)]
     elif glob.has_magic(pattern):
         matches = [file for file in map(Path, glob.glob(pattern, recursive=True)) if file.suffix.lower() in SUFFIXES]
     else:

@@ -12,10 +12,12 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from tdam.errors import UserError, one_line_errors
-from wsol.data.doctor import Finding, check_dataset
+from wsol.data.doctor import check_dataset
 from wsol.data.errors import DatasetError
+from wsol.data.findings import Finding, grouped
 from wsol.data.prepare import prepare as prepare_dataset
 from wsol.data.registry import SOURCES, data_root, load
 
@@ -67,13 +69,13 @@ def prepare(
 
 
 @app.command
-def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = ALL_SPLITS) -> None:
+def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = ()) -> None:
     """Look for faults in lists, images and masks; exit code 1 if there are errors.
 
     Args:
         name: A dataset, or the path of one's own.
         root: Folder below which datasets lie; default: $WSOL_DATA, else data.
-        split: Splits to check.
+        split: Splits to check; default: all that the dataset has.
     """
     findings = list(check_dataset(name, root, split, _progress))
     if findings:
@@ -111,9 +113,12 @@ def _count(name: str, split: str, root: Path | None) -> str:
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:
-    table = Table("severity", "split", "fault", "where", "what")
-    for finding in findings:
-        table.add_row(finding.severity, finding.split, finding.kind, finding.subject, finding.detail)
+    """One row for each kind of fault, with its first cases."""
+    table = Table("severity", "split", "fault", "count", "where", "what")
+    for group in grouped(findings):
+        first = group.first
+        row = (first.severity, first.split, first.kind, str(len(group)), group.examples, first.detail)
+        table.add_row(*map(Text, row))  # names and paths are no markup
     return table
 
 

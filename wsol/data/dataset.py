@@ -12,12 +12,14 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from tdam.errors import check_name
+from wsol.data.decoders import Rule, decode_exact, decode_fast, decode_mask
+from wsol.data.findings import Finding
 from wsol.data.ground_truth import GroundTruth
-from wsol.data.stores import ImageStore, decode_exact, decode_fast, decode_gray
+from wsol.data.stores import ImageStore
 from wsol.data.transforms import ToFloat
 
 OBJECT, BACKGROUND, IGNORED = 1, 0, 255
-DECODERS: dict[str, Callable[[bytes, str], Any]] = {"exact": decode_exact, "fast": decode_fast}
+DECODERS: dict[str, Callable[[bytes, str, Rule], Any]] = {"exact": decode_exact, "fast": decode_fast}
 
 
 class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
@@ -33,6 +35,8 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
         decode: "exact" decodes with PIL, the pixels wsolevaluation sees; "fast" decodes
             with OpenCV to a tensor, which is also resized faster; pixels differ by a grey level or two.
         masks: Store that holds the mask files named by the ground truth; default: `images`.
+        rule: Rule by which images are opened, see `wsol.data.decoders`.
+        findings: What was found when the split was opened, for whoever writes results.
 
     Raises:
         UnknownNameError: If `decode` is neither.
@@ -45,12 +49,16 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
         transform: Callable[[Any], torch.Tensor] | None = None,
         decode: str = "exact",
         masks: ImageStore | None = None,
+        rule: Rule = "benchmark",
+        findings: Iterable[Finding] = (),
     ) -> None:
         self.ground_truth = ground_truth
         self.images = images
         self.masks = images if masks is None else masks
         self.transform = ToFloat() if transform is None else transform
         self.decode = check_name("decode", decode, DECODERS)
+        self.rule = rule
+        self.findings = tuple(findings)
 
     def __len__(self) -> int:
         return len(self.ground_truth)
@@ -59,17 +67,17 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         path = self.ground_truth.image_ids[index]
-        image = DECODERS[self.decode](self.images.read(path), self.images.where(path))
+        image = DECODERS[self.decode](self.images.read(path), self.images.where(path), self.rule)
         return self.transform(image), int(self.ground_truth.labels[index]), index
 
     def image(self, index: int) -> Image.Image:
-        """The whole image, RGB, in its original frame.
+        """The whole image, RGB, in the frame of its boxes.
 
         Raises:
             ImageError: If it cannot be read; the message names its path.
         """
         path = self.ground_truth.image_ids[index]
-        return decode_exact(self.images.read(path), self.images.where(path))
+        return decode_exact(self.images.read(path), self.images.where(path), self.rule)
 
     def mask(self, index: int, size: tuple[int, int] | None = None) -> np.ndarray | None:
         """The mask of an image, or None if it has none.
@@ -104,11 +112,13 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
     def subset(self, indices: Iterable[int]) -> LocalizationDataset:
         """The same dataset with the images at `indices` only, numbered from 0."""
         ground_truth = self.ground_truth.subset(indices)
-        return LocalizationDataset(ground_truth, self.images, self.transform, self.decode, self.masks)
+        return LocalizationDataset(
+            ground_truth, self.images, self.transform, self.decode, self.masks, self.rule, self.findings
+        )
 
     def _binary_mask(self, path: str) -> np.ndarray:
         """(h, w) uint8 of 0 and 1."""
-        return (decode_gray(self.masks.read(path), self.masks.where(path)) > 127).astype(np.uint8)
+        return decode_mask(self.masks.read(path), self.masks.where(path), self.rule).astype(np.uint8)
 
 
 def _resize_nearest(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

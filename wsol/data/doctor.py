@@ -1,6 +1,7 @@
-"""The dataset doctor: everything that can be wrong with a dataset on disk.
+"""The dataset doctor: everything that can be wrong with a dataset on disk, looked for in full.
 
-An *error* makes figures wrong or an evaluation fail; a *warning* is worth a look; a *note* is known and published.
+What can be seen cheaply is found when a dataset is opened, too, by the same rules (`wsol.data.custom.frames`,
+`wsol.data.box_checks`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from wsol.data.benchmarks.imagenet import DOUBTED_V2_IMAGES
-from wsol.data.errors import DatasetError, ImageError
-from wsol.data.formats.annotations import list_images
+from wsol.data.box_checks import box_findings
+from wsol.data.decoders import Rule, decode_exact, decode_mask
+from wsol.data.errors import DatasetError, ImageError, MissingSplitError
+from wsol.data.findings import Finding, Severity
 from wsol.data.ground_truth import GroundTruth
+from wsol.data.image_files import image_files
 from wsol.data.loaded import Loaded
-from wsol.data.registry import load
-from wsol.data.stores import Folder, ImageStore, decode_exact, decode_gray
+from wsol.data.registry import SPLITS, load
+from wsol.data.stores import Folder, ImageStore
 
 
 @dataclass(frozen=True)
@@ -50,32 +53,15 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     },
 }
 LOCALIZED_SPLITS = ("val", "test")
+CHECKED_IN_FULL = frozenset({"image missing", "image unreadable", "mask unreadable", "mask empty"})
+"""What an opened split reports of the files it looked into, and the doctor of all."""
 AT_ONCE = 1024  # images handed to the threads together
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fault.
-
-    Attributes:
-        severity: "error", "warning" or "note".
-        split: Split it was found in.
-        kind: What kind of fault ("box outside the image").
-        subject: The image, file or class.
-        detail: What exactly.
-    """
-
-    severity: Literal["error", "warning", "note"]
-    split: str
-    kind: str
-    subject: str
-    detail: str = ""
 
 
 def check_dataset(
     name: str | Path,
     root: str | Path | None = None,
-    splits: Iterable[str] = ("train", "val", "test"),
+    splits: Iterable[str] = (),
     progress: Callable[[Iterable[int], int, str], Iterable[int]] = lambda items, total, title: items,
 ) -> Iterator[Finding]:
     """Check a dataset from its lists to the last pixel.
@@ -83,7 +69,7 @@ def check_dataset(
     Args:
         name: As for `wsol.data.load_dataset`.
         root: As for `wsol.data.load_dataset`.
-        splits: Splits to check.
+        splits: Splits to check; default: all that the dataset has.
         progress: Wraps the loop over the images of a split, for a progress bar; called with the
             loop, the number of images and a title.
 
@@ -96,20 +82,24 @@ def check_dataset(
     """
     found: dict[str, Loaded] = {}
     absent: dict[str, DatasetError] = {}
-    for split in splits:
+    chosen = tuple(splits)
+    for split in chosen or SPLITS:
         try:
             found[split] = load(name, split, root)
         except DatasetError as error:
             absent[split] = error
+    if found and not chosen:
+        absent = {split: error for split, error in absent.items() if not isinstance(error, MissingSplitError)}
     if not found and absent:
         raise next(iter(absent.values()))
     for split, reason in absent.items():
         yield Finding("error", split, "cannot be loaded", str(name), str(reason))
     seen: dict[bytes, tuple[str, str]] = {}
     for split, loaded in found.items():
+        yield from (finding for finding in loaded.findings if finding.kind not in CHECKED_IN_FULL)
         yield from _check_lists(loaded, split)
         yield from _check_images(loaded, split, seen, progress)
-    if not absent:
+    if not absent and (not chosen or set(chosen) == set(SPLITS)):
         yield from _check_unlisted(found)
 
 
@@ -120,6 +110,7 @@ def _check_lists(loaded: Loaded, split: str) -> Iterator[Finding]:
     else:
         yield from _check_counts(truth, split)
     yield from _check_labels(truth, split)
+    yield from box_findings(truth)
     for i, image_id in enumerate(truth.image_ids):
         yield from _check_boxes(truth, i, split)
         if truth.dataset == "imagenet" and image_id in DOUBTED_V2_IMAGES:
@@ -135,7 +126,8 @@ def _check_labels(truth: GroundTruth, split: str) -> Iterator[Finding]:
             yield Finding("error", split, "label out of range", image_id, f"{label}, not 0 … {classes - 1}")
     for label in sorted(set(range(classes)) - set(labels)):
         name = truth.class_names[label] if label < truth.num_classes else ""
-        yield Finding("error", split, "class without images", f"{label} {name}".strip())
+        severity: Severity = "error" if published else "warning"
+        yield Finding(severity, split, "class without images", f"{label} {name}".strip())
     folders = [str(Path(image_id).parent) for image_id in truth.image_ids]
     if len(set(folders)) != classes or classes == 1:
         return  # folders are not classes here
@@ -162,16 +154,10 @@ def _check_counts(truth: GroundTruth, split: str) -> Iterator[Finding]:
 
 def _check_boxes(truth: GroundTruth, i: int, split: str) -> Iterator[Finding]:
     name, boxes = truth.image_ids[i], truth.boxes[i]
-    width, height = truth.sizes[i].tolist()
     has_mask = truth.masks is not None and bool(truth.masks[i].objects)
-    if split in LOCALIZED_SPLITS and not len(boxes) and not has_mask:
+    if truth.dataset in PUBLISHED and split in LOCALIZED_SPLITS and not len(boxes) and not has_mask:
         yield Finding("error", split, "neither box nor mask", name)
     for box, count in Counter(map(tuple, boxes.tolist())).items():
-        x0, y0, x1, y1 = box
-        if x1 <= x0 or y1 <= y0:
-            yield Finding("error", split, "degenerate box", name, f"{box}")
-        elif x0 < 0 or y0 < 0 or (width and (x1 >= width or y1 >= height)):
-            yield Finding("error", split, "box outside the image", name, f"{box} in {width} x {height}")
         if count > 1:
             yield Finding("warning", split, "box listed twice", name, f"{box}")
 
@@ -189,7 +175,7 @@ def _check_images(
         for i in progress(range(len(truth)), len(truth), split):
             if i % AT_ONCE == 0:
                 ahead = range(i, min(i + AT_ONCE, len(truth)))
-                results = pool.map(lambda j: _check_image(loaded.images, masks, truth, j, split), ahead)
+                results = pool.map(lambda j: _check_image(loaded, masks, j), ahead)
             findings, digest = next(results)
             yield from findings
             if digest is None:
@@ -213,34 +199,33 @@ def _check_unlisted(found: dict[str, Loaded]) -> Iterator[Finding]:
             for files in truth.masks or ():
                 listed[masks.root].update(files.objects + ((files.ignore,) if files.ignore else ()))
     for folder, names in listed.items():
-        for path in list_images(folder):
+        for path in image_files(folder):
             if path not in names:
                 yield Finding("warning", "all", "file in no list", path, str(folder / path))
 
 
-def _check_image(
-    images: ImageStore, masks: ImageStore, truth: GroundTruth, i: int, split: str
-) -> tuple[list[Finding], bytes | None]:
-    name = truth.image_ids[i]
+def _check_image(loaded: Loaded, masks: ImageStore, i: int) -> tuple[list[Finding], bytes | None]:
+    truth, images = loaded.ground_truth, loaded.images
+    name, split = truth.image_ids[i], truth.split
     if not images.exists(name):
         return [Finding("error", split, "image missing", name, images.where(name))], None
     try:
         data = images.read(name)
-        size = decode_exact(data, images.where(name)).size
+        size = decode_exact(data, images.where(name), loaded.rule).size
     except ImageError as error:
         return [Finding("error", split, "image unreadable", name, str(error))], None
     findings = []
     listed = tuple(truth.sizes[i].tolist())
     if any(listed) and listed != size:
         findings.append(Finding("error", split, "size differs from the list", name, f"{size}, listed: {listed}"))
-    findings += _check_masks(masks, truth, i, split)
+    findings += _check_masks(masks, truth, i, loaded.rule)
     return findings, hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _check_masks(store: ImageStore, truth: GroundTruth, i: int, split: str) -> list[Finding]:
+def _check_masks(store: ImageStore, truth: GroundTruth, i: int, rule: Rule) -> list[Finding]:
     if truth.masks is None:
         return []
-    files = truth.masks[i]
+    files, split = truth.masks[i], truth.split
     findings = []
     bright = 0
     for path in files.objects + ((files.ignore,) if files.ignore else ()):
@@ -248,11 +233,11 @@ def _check_masks(store: ImageStore, truth: GroundTruth, i: int, split: str) -> l
             findings.append(Finding("error", split, "mask missing", truth.image_ids[i], store.where(path)))
             continue
         try:
-            mask = decode_gray(store.read(path), store.where(path))
+            mask = decode_mask(store.read(path), store.where(path), rule)
         except ImageError as error:
             findings.append(Finding("error", split, "mask unreadable", truth.image_ids[i], str(error)))
             continue
-        bright += int((mask > 127).sum()) if path in files.objects else 0
+        bright += int(mask.sum()) if path in files.objects else 0
     if files.objects and not bright and not findings:
         findings.append(Finding("error", split, "mask empty", truth.image_ids[i], store.where(files.objects[0])))
     return findings

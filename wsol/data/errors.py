@@ -11,3 +11,7 @@ class DatasetError(UserError):
 
 class ImageError(DatasetError):
     """An image that cannot be read. The message names its path."""
+
+
+class MissingSplitError(DatasetError):
+    """A split that a dataset of one's own does not have."""

@@ -31,6 +31,7 @@ IMAGE_SIZES = "image_sizes.txt"
 LOCALIZATION = "localization.txt"
 CLASS_NAMES = "class_names.txt"
 SPLITS = ("train", "val", "test")
+MOST_CLASSES = 1_000_000  # numbers beyond are no classes, and would fill the memory
 NO_BOXES = np.zeros((0, 4), dtype=np.int64)
 
 
@@ -81,6 +82,9 @@ class GroundTruth:
         wrong = [f"{length} {name}" for name, length in lengths.items() if length != n]
         if wrong:
             raise DatasetError(f"{self.dataset} {self.split}: {n} images but {', '.join(wrong)}")
+        for image_id in self.image_ids:
+            if fault := id_fault(image_id):
+                raise DatasetError(f"{self.dataset} {self.split}: the image id {image_id!r} {fault}")
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -171,6 +175,21 @@ class GroundTruth:
                 yield f"{image_id},{mask},{files.ignore or '' if i == 0 else ''}"
 
 
+def id_fault(image_id: str) -> str | None:
+    """What is wrong with a path that names an image or mask below a folder; None if nothing is.
+
+    Such paths also name what is written about an image, so none may lead out of the folder it is written into.
+
+    >>> id_fault("a/b.jpg"), id_fault("../b.jpg")
+    (None, 'leads out of its folder')
+    """
+    if image_id.startswith("/") or (".." in image_id and ".." in image_id.split("/")):
+        return "leads out of its folder"
+    if not image_id.isprintable() and any(c < " " or "\ud800" <= c <= "\udfff" for c in image_id):
+        return "holds characters that are no text: rename the file"
+    return None
+
+
 def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file without their ends.
 
@@ -217,7 +236,10 @@ def positions_of(ids: Sequence[str], position: dict[str, int], path: Path) -> np
 
 
 def _read_ids(path: Path) -> list[str]:
-    ids = read_lines(path)
+    ids = [_posix(line) for line in read_lines(path)]
+    for number, image_id in enumerate(ids, start=1):
+        if fault := id_fault(image_id):
+            raise DatasetError(f"{path}:{number}: {image_id!r} {fault}")
     if len(set(ids)) < len(ids):
         first: dict[str, int] = {}
         for number, image_id in enumerate(ids, start=1):
@@ -235,7 +257,7 @@ def _read_integers(path: Path, columns: int) -> tuple[list[str], np.ndarray]:
         image_id, *values = line.rsplit(",", columns)
         if len(values) != columns:
             raise _malformed(path, number, line, columns)
-        ids.append(image_id)
+        ids.append(_posix(image_id))
         texts += values
     try:
         # flat, not one small list per row: those would keep the garbage collector busy
@@ -293,10 +315,13 @@ def _read_localization(
 def _read_masks(path: Path, position: dict[str, int]) -> tuple[MaskFiles, ...]:
     objects: list[list[str]] = [[] for _ in position]
     ignore: list[str | None] = [None] * len(position)
-    fields = [line.split(",") for line in read_lines(path)]
+    fields = [_posix(line).split(",") for line in read_lines(path)]
     for number, row in enumerate(fields, start=1):
         if len(row) != 3 or not row[1]:
             raise DatasetError(f"{path}:{number}: expected 'id,mask,ignore', got {','.join(row)!r}")
+        for mask in filter(None, row[1:]):
+            if fault := id_fault(mask):
+                raise DatasetError(f"{path}:{number}: {mask!r} {fault}")
     rows = positions_of([row[0] for row in fields], position, path)
     for i, (_, mask, ignored) in zip(rows.tolist(), fields, strict=True):
         objects[i].append(mask)
@@ -304,8 +329,15 @@ def _read_masks(path: Path, position: dict[str, int]) -> tuple[MaskFiles, ...]:
     return tuple(MaskFiles(tuple(o), i) for o, i in zip(objects, ignore, strict=True))
 
 
+def _posix(path: str) -> str:
+    """A path of a list; lists written on Windows have another separator."""
+    return path.replace("\\", "/")
+
+
 def _read_class_names(path: Path, labels: np.ndarray) -> tuple[str, ...]:
     needed = int(labels.max()) + 1 if len(labels) else 0
+    if needed > MOST_CLASSES:
+        raise DatasetError(f"{path.with_name(CLASS_LABELS)}: label {needed - 1} is beyond {MOST_CLASSES:,} classes")
     if not path.exists():
         return _numbers(needed)
     names = tuple(read_lines(path))

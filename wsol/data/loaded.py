@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wsol.data.decoders import Rule
+from wsol.data.findings import Finding
 from wsol.data.ground_truth import GroundTruth
 from wsol.data.stores import ImageStore
 
@@ -18,6 +20,8 @@ class Loaded:
         masks: Store of the masks; None: the same as `images`.
         note: One line that a user should read about this split ("" if there is none).
         complete: Whether the lists are meant to name every file of the stores.
+        rule: Rule by which its images are opened, see `wsol.data.decoders`.
+        findings: What was found while it was read.
     """
 
     ground_truth: GroundTruth
@@ -25,3 +29,5 @@ class Loaded:
     masks: ImageStore | None = None
     note: str = ""
     complete: bool = True
+    rule: Rule = "benchmark"
+    findings: tuple[Finding, ...] = ()

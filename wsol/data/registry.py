@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from wsol.data.benchmarks.imagenet import load_imagenet
 from wsol.data.benchmarks.openimages import load_openimages
 from wsol.data.benchmarks.oxford_pets import load_oxford_pets
 from wsol.data.benchmarks.tiny_imagenet import load_tiny_imagenet
+from wsol.data.box_checks import box_findings
 from wsol.data.custom import load_custom
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError
+from wsol.data.findings import Finding, grouped
 from wsol.data.ground_truth import SPLITS
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds import load_minibirds
@@ -97,9 +100,29 @@ def load_dataset(
         DatasetError: If the data is missing or malformed; the message says how to get it.
     """
     loaded = load(name, split, root)
+    findings = [*loaded.findings, *box_findings(loaded.ground_truth)]
     if loaded.note:
-        print(f"{loaded.ground_truth.dataset} {split}: {loaded.note}", file=sys.stderr)
-    return LocalizationDataset(loaded.ground_truth, loaded.images, transform, decode, loaded.masks)
+        findings.append(Finding("note", split, "split", loaded.ground_truth.dataset, loaded.note))
+    _refuse(findings, f"wsol-data check {shlex.quote(str(name))}{f' --root {root}' if root else ''}")
+    for group in grouped(findings):
+        print(f"{loaded.ground_truth.dataset} {split}: {group}", file=sys.stderr)
+    return LocalizationDataset(
+        loaded.ground_truth, loaded.images, transform, decode, loaded.masks, loaded.rule, findings
+    )
+
+
+def _refuse(findings: Iterable[Finding], command: str) -> None:
+    """Refuse a split whose boxes or masks cannot be right; those of a train split are never used.
+
+    Raises:
+        DatasetError: Naming the first error, how many there are, and the command that lists them all.
+    """
+    errors = grouped(f for f in findings if f.severity == "error" and f.split != "train")
+    if not errors:
+        return
+    count = sum(map(len, errors))
+    more = f" ({count} such errors, '{command}' lists them all)" if count > 1 else ""
+    raise DatasetError(f"{errors[0].first}{more}")
 
 
 def load(name: str | Path, split: str, root: str | Path | None = None) -> Loaded:

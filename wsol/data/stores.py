@@ -1,21 +1,12 @@
-"""Where the bytes of images lie, and how they become pictures."""
+"""Where the bytes of images lie."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-import numpy as np
-import torch
-from PIL import Image
-
 from wsol.data.errors import ImageError
-
-JPEG_END = b"\xff\xd9"
 
 
 class ImageStore(Protocol):
@@ -87,81 +78,3 @@ class Renamed:
     def exists(self, path: str) -> bool:
         """Whether the store holds it."""
         return path in self.names and self.store.exists(self.names[path])
-
-
-def decode_exact(data: bytes, name: str) -> Image.Image:
-    """Decode to a PIL image in RGB, as wsolevaluation sees it (orientation tags are not applied).
-
-    Raises:
-        ImageError: If the bytes are no complete image; the message carries `name`.
-    """
-    return _decode(data, name, "RGB")
-
-
-def decode_gray(data: bytes, name: str) -> np.ndarray:
-    """Decode a mask to (H, W) uint8.
-
-    Raises:
-        ImageError: If the bytes are no complete image; the message carries `name`.
-    """
-    return np.asarray(_decode(data, name, "L"))
-
-
-def decode_fast(data: bytes, name: str) -> torch.Tensor:
-    """Decode to (3, H, W) uint8, JPEGs with OpenCV's decoder.
-
-    Other formats, CMYK, and JPEGs without an end mark (OpenCV would fill what is missing) go through PIL.
-
-    Raises:
-        ImageError: If the bytes are no complete image; the message carries `name`.
-    """
-    image = _open(data, name)
-    if image.format == "JPEG" and image.mode in ("RGB", "L") and data.rstrip(b"\0").endswith(JPEG_END):
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-        if bgr is not None:
-            return torch.from_numpy(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
-    return torch.from_numpy(np.array(_decode(data, name, "RGB"))).permute(2, 0, 1)
-
-
-def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Width and height from the header, without decoding.
-
-    Raises:
-        ImageError: If the bytes are no image; the message carries `name`.
-    """
-    return _open(data, name).size
-
-
-def image_sizes(store: ImageStore, paths: Sequence[str]) -> np.ndarray:
-    """(N, 2) int64 width and height of images, from their headers; zeros where an image cannot be read."""
-
-    def size(path: str) -> tuple[int, int]:
-        try:
-            return image_size(store.read(path), store.where(path))
-        except ImageError:
-            return 0, 0
-
-    with ThreadPoolExecutor() as pool:
-        return np.array(list(pool.map(size, paths)), dtype=np.int64).reshape(-1, 2)
-
-
-def _open(data: bytes, name: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data))
-    except Exception as error:  # PIL raises many kinds: OSError, ValueError, SyntaxError, …
-        raise ImageError(f"{name}: cannot be read as an image ({_reason(error)})") from None
-
-
-def _decode(data: bytes, name: str, mode: str) -> Image.Image:
-    image = _open(data, name)
-    try:
-        return image.convert(mode)
-    except Exception as error:  # as above: a damaged file can fail anywhere in a decoder
-        raise ImageError(f"{name}: damaged image ({_reason(error)})") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "unknown or damaged format"
-    return str(error) or type(error).__name__

@@ -113,7 +113,7 @@ def test_masks(tmp_path: Path) -> None:
     assert found == {
         ("mask empty", "mug/b.jpg"),
         ("mask unreadable", "mug/c.jpg"),
-        ("neither box nor mask", "mug/d.jpg"),
+        ("image without mask", "mug/d.jpg"),
     }
 
 

@@ -10,7 +10,8 @@ from tiny_datasets import picture, write_files, write_tar
 from torchvision import transforms
 
 from wsol.data import DatasetError, GroundTruth, ImageError, LocalizationDataset, MaskFiles
-from wsol.data.stores import Folder, Renamed, decode_exact, decode_fast, image_sizes
+from wsol.data.decoders import decode_exact, decode_fast, image_sizes
+from wsol.data.stores import Folder, Renamed
 from wsol.data.stores_tar import TarImages
 from wsol.data.transforms import ToFloat, evaluation_transform, training_transform
 

@@ -25,11 +25,12 @@ import numpy as np
 
 from tdam.errors import check_name
 from wsol.data.benchmarks.listed import Listed
+from wsol.data.decoders import read_header
 from wsol.data.errors import DatasetError, ImageError
 from wsol.data.formats.wsolevaluation import has_lists, lists_folder
 from wsol.data.ground_truth import GroundTruth, MaskFiles, read_lines
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder, image_size
+from wsol.data.stores import Folder
 
 NAME = "oxford-pets"
 TREE = "oxford-iiit-pet"
@@ -166,7 +167,7 @@ def _ground_truth(
     for pet in pets:
         file = f"{pet.name}.jpg"
         try:
-            size = image_size(images.read(file), file)
+            size = read_header(images.read(file), file).size
             trimap = read_trimap(tree, pet.name, size)
         except ImageError as error:
             reason = str(error) if str(error).startswith("trimap") else "image missing or unreadable"

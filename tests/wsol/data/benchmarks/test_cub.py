@@ -98,10 +98,10 @@ def test_several_boxes_of_an_image(root: Path) -> None:
 
 
 def test_listed_sizes_are_used(root: Path) -> None:
-    (root / "CUB_200_2011/image_sizes.txt").write_text("".join(f"{i} 100 50\n" for i in range(1, 8)))
+    (root / "CUB_200_2011/image_sizes.txt").write_text("".join(f"{i} 300 250\n" for i in range(1, 8)))
     truth = load_dataset("cub", "test", root).ground_truth
-    assert truth.sizes.tolist() == [[100, 50]] * 3
-    assert truth.boxes[0].tolist() == [[60, 27, 99, 49]]
+    assert truth.sizes.tolist() == [[300, 250]] * 3
+    assert truth.boxes[0].tolist() == [[60, 27, 299, 249]]
 
 
 def test_unreadable_image_spoils_only_itself(root: Path) -> None:

@@ -54,7 +54,7 @@ def test_image_folder(mugs: Path) -> None:
 
 def coco(**changes: object) -> dict[str, object]:
     content = {
-        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "deep/b.jpg"}],
+        "images": [{"id": 7, "file_name": "deep/a.jpg"}, {"id": 9, "file_name": "deep/b.jpg"}],
         "categories": [{"id": 3, "name": "mug"}, {"id": 1, "name": "cup"}],
         "annotations": [
             {"image_id": 7, "category_id": 3, "bbox": [1, 2, 10.5, 20]},
@@ -70,7 +70,7 @@ def test_coco(tmp_path: Path) -> None:
     write_files(tmp_path, PHOTOS | {"dataset.yaml": yaml.encode(), "test.json": json.dumps(coco()).encode()})
     truth = load_dataset(tmp_path, "test").ground_truth
     assert truth.dataset == tmp_path.name
-    assert truth.image_ids == ("a.jpg", "b.jpg")  # found by its name
+    assert truth.image_ids == ("a.jpg", "b.jpg")  # the list was written one folder further up
     assert truth.class_names == ("cup", "mug")
     assert [b.tolist() for b in truth.boxes] == [[[1, 2, 11, 22]], [[50, 30, 59, 39]]]
 
@@ -96,16 +96,45 @@ def test_labels_from_folders_where_the_csv_has_none(tmp_path: Path) -> None:
     assert truth.labels.tolist() == [1, 0]
 
 
-def test_numbers_stay_and_classes_fix_the_order(tmp_path: Path) -> None:
-    yaml = "splits: {test: {images: photos, boxes: test.csv}}"
-    write_files(tmp_path, PHOTOS | {"dataset.yaml": yaml.encode(), "test.csv": b"path,label\na.jpg,10\nb.jpg,2\n"})
-    truth = load_dataset(tmp_path, "test").ground_truth
-    assert truth.labels.tolist() == [10, 2]
-    assert truth.num_classes == 11
-    write_files(tmp_path, {"dataset.yaml": b"classes: [10, 2]\n" + yaml.encode()})
-    truth = load_dataset(tmp_path, "test").ground_truth
-    assert truth.labels.tolist() == [0, 1]
+def numbered(folder: Path, labels: list[str], head: str = "") -> Path:
+    """A dataset of one image per label."""
+    files = {f"photos/{i}.jpg": picture(str(i), 60, 40) for i in range(len(labels))}
+    rows = "".join(f"{i}.jpg,{label}\n" for i, label in enumerate(labels))
+    yaml = f"{head}splits: {{test: {{images: photos, boxes: test.csv}}}}"
+    return write_files(folder, files | {"dataset.yaml": yaml.encode(), "test.csv": f"path,label\n{rows}".encode()})
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["2", "0", "1"], ("0", "1", "2")),
+        ([str(i) for i in range(11)], tuple(map(str, range(11)))),
+        # with a gap, not from 0, padded, or in digits of another script they are names, sorted as text
+        (["10", "2"], ("10", "2")),
+        (["1", "2", "3"], ("1", "2", "3")),
+        (["00000", "00001"], ("00000", "00001")),
+        (["3017", "48460"], ("3017", "48460")),
+        (["20231105", "20240101"], ("20231105", "20240101")),
+        (["0", "01"], ("0", "01")),
+        (["0", "\uff11"], ("0", "\uff11")),
+        (["0", "-1"], ("-1", "0")),
+    ],
+)
+def test_numbers_are_class_numbers_only_where_dense_and_plain(
+    labels: list[str], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    truth = load_dataset(numbered(tmp_path, labels), "test").ground_truth
+    assert truth.class_names == names
+    assert [truth.class_names[label] for label in truth.labels] == labels
+
+
+def test_classes_fix_order_and_number(tmp_path: Path) -> None:
+    truth = load_dataset(numbered(tmp_path, ["10", "2"], "classes: [10, 2]\n"), "test").ground_truth
     assert truth.class_names == ("10", "2")
+    assert truth.labels.tolist() == [0, 1]
+    truth = load_dataset(numbered(tmp_path, ["10", "2"], "classes: 12\n"), "test").ground_truth
+    assert truth.labels.tolist() == [10, 2]
+    assert truth.num_classes == 12
 
 
 def test_classes_are_those_of_all_splits(mugs: Path) -> None:
@@ -199,7 +228,7 @@ def test_ambiguous_names(tmp_path: Path) -> None:
 def test_two_entries_for_one_image(tmp_path: Path) -> None:
     write_files(tmp_path / "test", {"cup/a.jpg": picture("a", 9, 9)})
     write_files(tmp_path, {"test.csv": b"path,label\na.jpg,cup\ncup/a.jpg,cup\n"})
-    with pytest.raises(DatasetError, match=r"test\.csv: two entries for 'cup/a\.jpg'"):
+    with pytest.raises(DatasetError, match=r"test\.csv:3: two entries for 'cup/a\.jpg', the other is .*test\.csv:2"):
         load_dataset(tmp_path, "test")
 
 
