@@ -21,8 +21,8 @@ def box_findings(truth: GroundTruth) -> Iterator[Finding]:
     image = np.repeat(np.arange(len(truth)), [len(of_image) for of_image in truth.boxes])
     sizes = truth.sizes[image]
     starts, ends = boxes[:, :2], boxes[:, 2:]
-    degenerate = (ends <= starts).any(axis=1)
-    outside = (starts < 0).any(axis=1) | ((sizes > 0) & (ends >= sizes)).any(axis=1)
+    degenerate = np.any(ends <= starts, axis=1)
+    outside = np.any(starts < 0, axis=1) | np.any((sizes > 0) & (ends >= sizes), axis=1)
     for i in np.flatnonzero(degenerate | outside):
         box, (width, height) = tuple(boxes[i].tolist()), sizes[i].tolist()
         name = truth.image_ids[image[i]]
