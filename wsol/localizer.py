@@ -92,9 +92,7 @@ class Localizer:
             yield from self._localize_batch(sources, class_id)
 
     def _localize_batch(self, sources: Sequence[ImageSource], class_id: int | None) -> Iterator[Localization]:
-        pictures = [
-            source.convert("RGB") if isinstance(source, Image.Image) else open_image(source) for source in sources
-        ]
+        pictures = [open_image(source) for source in sources]
         inputs = torch.stack([self._transform(picture) for picture in pictures]).to(self.device)
         wanted = None if class_id is None else torch.full((len(pictures),), class_id)
         cams = class_activation_maps(self.network.model, inputs, wanted, method=self.method)
