@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from shared import shared_path
+from shared import golden_path
 from skimage import measure
 from wsol_goldens import golden_cases
 
@@ -127,7 +127,7 @@ def test_thresholds_by_dataset_and_unknown_names() -> None:
 
 
 def load(name: str) -> Any:
-    return np.load(shared_path("goldens", "tdam", name))
+    return np.load(golden_path("tdam", name))
 
 
 def test_heat_map_boxes_are_the_authors() -> None:

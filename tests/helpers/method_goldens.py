@@ -1,6 +1,6 @@
-"""Outputs of the methods' reference implementations: weights by name, inputs by seed, and ours loaded with them.
+"""Outputs of the methods' reference implementations: weights by name, inputs by seed, ours loaded with them.
 
-The files in `tests/data/methods` are numbers that the authors' code gave in float64; `index.json` names the commits.
+The files in `tests/data/goldens/methods` hold what the authors' code gave in float64; `index.json` names the commits.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import functools
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from shared import golden_path
 from torch import Tensor
 
 import tdam
 from wsol.methods import Method, create_method, load_authors
 
-FOLDER = Path(__file__).parents[1] / "data" / "methods"
+FOLDER = golden_path("methods")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Where the reference data lies that some tests compare with."""
+"""Where the reference data lies that some tests compare with: goldens in the clone, larger things beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(os.environ.get("WSOL_SHARED", Path(__file__).parents[2] / ".." / "shared"))
+GOLDENS = Path(__file__).parents[1] / "data" / "goldens"
+
+
+def golden_path(*parts: str) -> Path:
+    """Path of a reference output in `tests/data/goldens`, see the README there."""
+    return GOLDENS.joinpath(*parts)
 
 
 def shared_path(*parts: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from shared import shared_path
+from shared import golden_path
 from torch import Tensor, nn
 
 import tdam
@@ -30,7 +30,7 @@ POOLINGS = {"mp": "max", "avp": "avg", "learn_pool_shared": "learned_shared"}
 @functools.cache
 def configurations() -> dict[str, dict[str, Any]]:
     """Every configuration of the reference data."""
-    return json.loads(shared_path("goldens", "tdam", "models_index.json").read_text())["configs"]
+    return json.loads(golden_path("tdam", "models_index.json").read_text())["configs"]
 
 
 def fill_b(shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from shared import shared_path
+from shared import golden_path
 from torch import Tensor, nn
 
 TOLERANCE = 1e-5  # of the reference's largest value, at least 1
@@ -19,12 +19,12 @@ TOLERANCE = 1e-5  # of the reference's largest value, at least 1
 @functools.cache
 def entries() -> dict[str, dict[str, Any]]:
     """Every entry of the reference data's index."""
-    return json.loads(shared_path("goldens", "vit", "index.json").read_text())["entries"]
+    return json.loads(golden_path("vit", "index.json").read_text())["entries"]
 
 
 def arrays(name: str) -> dict[str, np.ndarray]:
     """The arrays of an entry."""
-    with np.load(shared_path("goldens", "vit", entries()[name]["file"])) as file:
+    with np.load(golden_path("vit", entries()[name]["file"])) as file:
         return dict(file)
 
 

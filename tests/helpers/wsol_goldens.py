@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from shared import shared_path
+from shared import golden_path, shared_path
 
 from wsol.sweep import Sweep, best_iou_per_cut
 
 
 def load_recipes() -> ModuleType:
     """The module that regenerates every golden map bit for bit."""
-    spec = importlib.util.spec_from_file_location("regen", shared_path("goldens", "wsol", "regen.py"))
+    spec = importlib.util.spec_from_file_location("regen", golden_path("wsol", "regen.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -28,15 +28,15 @@ def load_recipes() -> ModuleType:
 
 
 def load_json(name: str) -> Any:
-    return json.loads(shared_path("goldens", "wsol", name).read_text())
+    return json.loads(golden_path("wsol", name).read_text())
 
 
 def load_arrays(name: str) -> Any:
-    return np.load(shared_path("goldens", "wsol", name))
+    return np.load(golden_path("wsol", name))
 
 
 def golden_cases() -> list[dict[str, Any]]:
-    with gzip.open(shared_path("goldens", "wsol", "cases.json.gz")) as file:
+    with gzip.open(golden_path("wsol", "cases.json.gz")) as file:
         return json.load(file)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from shared import shared_path
+from shared import golden_path
 from tdam_goldens import assert_close, configurations, create, create_filled, images
 
 import tdam
@@ -44,7 +44,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_and_maps_of_every_step(name: str, tmp_path: Path) -> None:
     configuration = configurations()[name]
-    golden = np.load(shared_path("goldens", "tdam", configuration["file"]))
+    golden = np.load(golden_path("tdam", configuration["file"]))
     model = create_filled(name, tmp_path).eval()
     assert sum(parameter.numel() for parameter in model.parameters()) == configuration["params"]
 
@@ -64,8 +64,8 @@ def test_logits_and_maps_of_every_step(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["r18_t2_m2_joint", "r50_t2_m1_joint", "r50_t3_m2_bilinear", "convnext_t2_m1_joint"])
 def test_training_step(name: str, tmp_path: Path) -> None:
-    index = json.loads(shared_path("goldens", "tdam", "train_step_index.json").read_text())["configs"][name]
-    golden = np.load(shared_path("goldens", "tdam", "train_step.npz"))
+    index = json.loads(golden_path("tdam", "train_step_index.json").read_text())["configs"][name]
+    golden = np.load(golden_path("tdam", "train_step.npz"))
     model = create_filled(name, tmp_path).train()
 
     logits = model(images(4, configurations()[name]["input_size"]))
@@ -88,7 +88,7 @@ def test_training_step(name: str, tmp_path: Path) -> None:
 
 def test_a_norm_shared_between_steps_would_be_noticed(tmp_path: Path) -> None:
     """The tolerance is strict enough to catch the smallest mistakes of the reference data's list."""
-    golden = np.load(shared_path("goldens", "tdam", "r18_t2_m2_joint.npz"))
+    golden = np.load(golden_path("tdam", "r18_t2_m2_joint.npz"))
     model = create_filled("r18_t2_m2_joint", tmp_path).eval()
     model.layer4[1].bn2_1 = model.layer4[1].bn2
     with torch.no_grad(), pytest.raises(AssertionError, match="relative error"):

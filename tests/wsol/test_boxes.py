@@ -12,21 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from shared import shared_path
+from shared import golden_path
 
 import wsol
 from tdam.errors import UnknownNameError
 
 
 def golden_recipes():
-    spec = importlib.util.spec_from_file_location("regen", shared_path("goldens", "wsol", "regen.py"))
+    spec = importlib.util.spec_from_file_location("regen", golden_path("wsol", "regen.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def golden_cases():
-    with gzip.open(shared_path("goldens", "wsol", "cases.json.gz")) as file:
+    with gzip.open(golden_path("wsol", "cases.json.gz")) as file:
         cases = json.load(file)
     # White noise and mazes have thousands of contours; the sweep's own tests cover them.
     return [case for case in cases[::5] if case["kind"] not in ("noise", "maze", "cv2up7", "cv2up14", "cv2up28")]
