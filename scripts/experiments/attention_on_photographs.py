@@ -37,11 +37,11 @@ SIDE = 64
 EPOCHS = 4
 
 
-def cross_settings(gate: str, pooled: bool = False, **losses: float) -> dict[str, Any]:
+def cross_settings(gate: str, pooled: bool = False, passes: int = 1, **losses: float) -> dict[str, Any]:
     """Settings of a network with feedback across stages; see `cross_stage`."""
     return {
         "model": cross_stage.NAME,
-        "model_args": {"gate": gate, "pooled": pooled},
+        "model_args": {"gate": gate, "pooled": pooled, "passes": passes},
         "method": cross_stage.METHOD,
         "method_args": losses,
     }
@@ -63,6 +63,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "cross class": cross_settings("class", first=0.5),
     "cross inhibit": cross_settings("inhibit", first=0.5),
     "cross energy": cross_settings("energy", pooled=True),
+    "cross energy twice": cross_settings("energy", pooled=True, passes=2),
     "cross pooled background": cross_settings("both", pooled=True, first=0.5, background=0.5, area=0.5),
     "plain stride 16": {**PLAIN, "model_args": {"output_stride": 16}},
     "tdam t2 m1 stride 16": tdam_settings(output_stride=16),

@@ -53,15 +53,17 @@ class CrossStageResNet(ResNetMini):
             does not depend on the features' scale; "inhibit": one minus that map between 0 and 1, so that the second
             pass sees what the first did not, and f2 is the larger of both passes' maps; "energy": the mean of f1's
             channels between 0 and 1, without parameters.
-        pooled: Instead of a second pass, the last map is M times one vector, the M-weighted mean of f1: what was found
-            is handed down to the places where it was found, and the class activation map is M itself.
+        pooled: The last map is M times one vector, the M-weighted mean of the features: what was found is handed down
+            to the places where it was found, and the class activation map is M itself.
+        passes: With `pooled`: 1 makes M and the vector of the first pass; 2 gates s by the first pass's M and makes
+            them of the second.
     """
 
-    def __init__(self, *args: Any, gate: str = "top", pooled: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, gate: str = "top", pooled: bool = False, passes: int = 1, **kwargs: Any) -> None:
         if gate not in GATES:
             raise ValueError(f"gate must be one of {', '.join(GATES)}, not {gate!r}")
         super().__init__(*args, **kwargs)
-        self.gate_reads, self.pooled = gate, pooled
+        self.gate_reads, self.pooled, self.num_passes = gate, pooled, passes if pooled else 2
         self.gain = 1 if gate in ("inhibit", "energy") else 2
         bottom, top = self.layer3[0].conv1.in_channels, self.num_features
         if gate in ("top", "both"):
@@ -73,7 +75,7 @@ class CrossStageResNet(ResNetMini):
             nn.init.zeros_(self.gate_bottom.weight)
         if gate == "class":
             self.gate_slope, self.gate_offset = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
-        if not pooled:
+        if self.num_passes == 2:
             for stage in (self.layer3, self.layer4):
                 for parent in list(stage.modules()):
                     for name, child in list(parent.named_children()):
@@ -115,18 +117,25 @@ class CrossStageResNet(ResNetMini):
         bottom = self.bottom(x)
         first = self.last_stages(bottom, 0)
         gate = self.gate(first, bottom)
-        if self.pooled:
-            vector = (gate * first).sum((2, 3), keepdim=True) / (gate.sum((2, 3), keepdim=True) + EPSILON)
-            # Pooling gives the vector back, whatever the area of the gate.
-            share = gate / (gate.mean((2, 3), keepdim=True) + EPSILON)
-            return bottom, gate, first, share * vector
+        if self.num_passes == 1:
+            return bottom, gate, first, handed_down(gate, first)
         # An open gate passes what it reads: a sigmoid starts near one half.
         second = self.last_stages(bottom * self.gain * gate, 1)
+        if self.pooled:
+            gate = self.gate(second, bottom)
+            return bottom, gate, second, handed_down(gate, second)
         return bottom, gate, first, torch.maximum(first, second) if self.gate_reads == "inhibit" else second
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The map of the last pass."""
         return self.passes(x)[-1]
+
+
+def handed_down(gate: Tensor, features: Tensor) -> Tensor:
+    """The gate's (B, 1, h, w) share at each place times the gate-weighted mean of the features (B, C, h, w)."""
+    vector = (gate * features).sum((2, 3), keepdim=True) / (gate.sum((2, 3), keepdim=True) + EPSILON)
+    # Pooling gives the vector back, whatever the area of the gate.
+    return gate / (gate.mean((2, 3), keepdim=True) + EPSILON) * vector
 
 
 class CrossStage(Method):
