@@ -15,7 +15,7 @@ import argparse
 import importlib.util
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +25,29 @@ import pandas as pd
 import timm
 import torch
 from comparison import markdown
+from kept_features import CHANNEL_MEAN, judge_features
 from torch import Tensor, nn
 
 import tdam
 from eval.analysis.baselines import centre_boxes, hits_of_boxes
 from eval.analysis.curves import count_split, distinct_thresholds
 from eval.analysis.figures import row_figures
-from eval.analysis.groups import size_buckets
 from eval.analysis.intervals import poisson_counts
-from eval.analysis.object_sizes import ObjectSizes
+from eval.analysis.object_sizes import object_size_figures
 from eval.judging.hits import row_hits
-from eval.judging.split import JudgedSplit, judge_split
+from eval.judging.split import JudgedSplit
 from eval.judging.thresholds import Thresholds
-from eval.maps import NetworkMaps
 from eval.protocols import PROTOCOLS, Protocol, get_protocol
-from wsol.data import GroundTruth, LocalizationDataset, load_dataset
+from tdam.files import replacing
+from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.networks import TrainedNetwork, open_trained
 from wsol.sweep import cam_thresholds
-from wsol.training.state import write_atomically
 
 ROOT = Path(__file__).parents[2]
 CSV = ROOT / "docs" / "data" / "photographs_pretrained.csv"
 NETWORKS = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 DATASETS = ("imagenet650", "imagenet10", "pets3")
-CHANNEL_MEAN = "mean of channels"
 # After global pooling and one linear layer Grad-CAM is CAM up to its ReLU, so it is not listed.
 METHODS = ("cam", CHANNEL_MEAN, "grad-cam++", "layer-cam")
 WSOLEVALUATION = "wsolevaluation"
@@ -197,7 +195,7 @@ def judge(photographs: Photographs, cell: Cell) -> tuple[dict[str, Any], dict[st
     network = photographs.network(cell.dataset, cell.network)
     counts = count_split(judged)
     figures = row_figures(judged, counts, "1")
-    hits, sizes = hits_and_sizes(judged, protocol, thresholds, network.input_size)
+    hits, sizes = hits_and_sizes(judged, network.input_size)
     located = figures["gt_known_loc"]
     named = cell.method != CHANNEL_MEAN
     row = {
@@ -235,19 +233,8 @@ def pass_over(
         write_features(network.model, dataset, path)
     found = np.load(path)
     began = time.process_time()
-    classifier = network.model.get_classifier()
-    if cell.method == CHANNEL_MEAN:  # the CAM of equal weights
-        nn.init.ones_(classifier.weight)
-    head = replace(network, model=Head(classifier).eval())
-    source = NetworkMaps(
-        head,
-        FeatureDataset(found["features"], dataset.ground_truth.labels),
-        method="cam" if cell.method == CHANNEL_MEAN else cell.method,
-    )
-    masks = dataset.ground_truth.masks
-    mask_of = dataset.mask if masks is not None and any(files.objects for files in masks) else None
     folder = photographs.work / "records" / cell.name / split
-    judged = judge_split(source, dataset.ground_truth, protocol, thresholds, folder, mask_of=mask_of)
+    judged = judge_features(found["features"], network, dataset, cell.method, protocol, thresholds, folder)
     return judged, float(found["seconds"]) + (time.process_time() - began) / len(judged.ground_truth)
 
 
@@ -258,78 +245,28 @@ def write_features(model: Any, dataset: LocalizationDataset, path: Path) -> None
     with torch.no_grad():
         maps = torch.cat([model.forward_features(images) for images, _, _ in loader])
     seconds = (time.process_time() - began) / len(maps)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda part: _save(part, maps, seconds))
-
-
-def _save(path: Path, maps: Tensor, seconds: float) -> None:
-    with path.open("wb") as file:
+    with replacing(path, sync=False) as part, part.open("wb") as file:
         np.savez(file, features=maps.numpy(), seconds=seconds)
 
 
-class FeatureDataset(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """Feature maps in place of images."""
-
-    def __init__(self, features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> None:
-        self.features, self.labels = features, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return torch.from_numpy(self.features[index]), int(self.labels[index]), index
-
-
-class Head(nn.Module):
-    """What a network does after its last maps: pooling and classifier. Its images are those maps."""
-
-    def __init__(self, classifier: nn.Linear) -> None:
-        super().__init__()
-        self.num_classes = classifier.out_features
-        self.features, self.classifier = nn.Identity(), classifier
-        self.feature_info = [{"module": "features"}]
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """The maps themselves."""
-        return self.features(x)
-
-    def forward_head(self, x: Tensor) -> Tensor:
-        """Logits."""
-        return self.classifier(x.mean((2, 3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """As timm's networks."""
-        return self.classifier
-
-
 def hits_and_sizes(
-    judged: JudgedSplit, protocol: Protocol, thresholds: Thresholds, map_size: tuple[int, int]
+    judged: JudgedSplit, map_size: tuple[int, int]
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Hits at every distinct threshold, those of the centred boxes, and the figures by object size."""
     records = np.concatenate(list(judged.records()))
     swept, _ = distinct_thresholds(np.unique(records["maximum"]), cam_thresholds())
-    found = row_hits(records, 0, swept, protocol)
-    truth = judged.ground_truth
-    centre = hits_of_centre_boxes(truth, protocol, map_size)
-    sizes = ObjectSizes(swept, ("fixed",), replicates=0)
-    hits = row_hits(records, 0, np.append(swept, thresholds.fixed), protocol)["gt_known_loc"]
-    best = centre[0.5][:, centre[0.5].mean(axis=0).argmax()]
-    sizes.update(records["index"], hits, size_buckets(list(truth.boxes), truth.sizes), best)
-    return {**{key: value for key, value in found.items() if "@" in key}, "centre@0.5": centre[0.5]}, sizes.figures()
-
-
-def hits_of_centre_boxes(
-    truth: GroundTruth, protocol: Protocol, map_size: tuple[int, int]
-) -> dict[float, npt.NDArray[np.bool_]]:
-    """Whether each centred box hits each image ``(N, S)``, by IoU threshold."""
+    found = row_hits(records, 0, swept, judged.protocol)
     height, width = map_size
-    boxes = centre_boxes((width, height), protocol.convention)
-    objects = [protocol.map_boxes(b, size, (width, height)) for b, size in zip(truth.boxes, truth.sizes, strict=True)]
-    return {iou: hits_of_boxes(boxes, objects, protocol, iou) for iou in (0.3, 0.5, 0.7)}
+    boxes = centre_boxes((width, height), judged.protocol.convention)
+    truth = judged.ground_truth
+    objects = [
+        judged.protocol.map_boxes(one, size, (width, height))
+        for one, size in zip(truth.boxes, truth.sizes, strict=True)
+    ]
+    centre = hits_of_boxes(boxes, objects, judged.protocol)
+    x0, y0, x1, y1 = boxes[centre.mean(axis=0).argmax()].tolist()
+    sizes = object_size_figures(judged, (x0, y0, x1, y1), (width, height), replicates=0)["1"]
+    return {**{key: value for key, value in found.items() if "@" in key}, "centre@0.5": centre}, sizes
 
 
 def two_fold(hits: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -377,7 +314,8 @@ def do(photographs: Photographs, cell: Cell) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **hits)
     rows = pd.concat([*([finished()] if CSV.exists() else []), pd.DataFrame([row])], ignore_index=True)
-    write_atomically(CSV, lambda part: rows.to_csv(part, index=False, float_format="%.6g"))
+    with replacing(CSV) as part:
+        rows.to_csv(part, index=False, float_format="%.6g")
     print(f"{cell.name}: {row['max_box_acc']:.2f}, against the centred box {row['against_centre']}", flush=True)
 
 
