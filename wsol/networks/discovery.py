@@ -40,6 +40,9 @@ ACTIVATIONS = {
 PASSING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
+FEWEST_TOKENS = 4
+
+
 class _Classifier(NamedTuple):
     calls: tuple[Call, ...]
     activation: str | None
@@ -340,8 +343,12 @@ def _by_gradient(
             continue  # keys or values, not tokens
         if layout is None or not tensor.is_floating_point():
             continue
+        if layout == "tokens" and tensor.shape[1] < FEWEST_TOKENS:
+            continue  # a class and a distillation token, cut off from the patches
         gradient = _reached(score, tensor)
-        if gradient is None or not bool((gradient.flatten(1) != 0).any()):
+        # Prefix tokens come first: only the second half are patches for sure.
+        of_places = gradient[:, tensor.shape[1] // 2 :] if gradient is not None and layout == "tokens" else gradient
+        if of_places is None or not bool((of_places != 0).any()):
             continue
         return Structure(call.site, layout, "other", heads, activation=activation, form="gradient")  # type: ignore[arg-type]
     raise NetworkError(

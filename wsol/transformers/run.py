@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tdam.errors import UserError
+from wsol.networks.pooling import grid_by_ratio
 from wsol.transformers.layout import TokenLayout
 from wsol.transformers.recorder import AttentionRecord, AttentionRecorder
 
@@ -61,7 +62,7 @@ def run_transformer(
         output = logits_of((forward or network)(images))
     name = type(network).__name__
     blocks, weights = _one_attention_per_block(network, recorder.records, len(images), name)
-    layout = _layout(network, recorder.grid, weights[0].shape[-1], name)
+    layout = _layout(network, recorder.grid, weights[0].shape[-1], images, name)
     # Some of Hugging Face's blocks return a tuple.
     outputs = tuple(out[0] if isinstance(out, tuple) else out for out in map(recorder.outputs.__getitem__, blocks))
     calls_after = tuple(recorder.calls[recorder.left_at[blocks[-1]] :])
@@ -86,7 +87,7 @@ def _one_attention_per_block(
 ) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
     """Names and attention of the blocks, if there is one attention between all tokens in each."""
     if not records:
-        raise UserError(f"{name} computes no attention between tokens; use cam or a method of gradients")
+        raise UserError(f"{name} computes no attention between all its tokens; use cam or a method of gradients")
     towers: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         block = _block_of(network, record.module)
@@ -129,16 +130,21 @@ def _block_of(network: nn.Module, module: str) -> str | None:
     return None
 
 
-def _layout(network: Any, grid: tuple[int, int] | None, tokens: int, name: str) -> TokenLayout:
-    """Prefix tokens and grid, of which the prefix is what the patches leave."""
+def _layout(network: Any, grid: tuple[int, int] | None, tokens: int, images: Tensor, name: str) -> TokenLayout:
+    """Prefix tokens and grid: that of the convolution that made the patches, else that of the image's proportions."""
+    known: int | None = getattr(network, "num_prefix_tokens", None)
+    if grid is None and known is not None:
+        grid = grid_by_ratio(tokens - known, *images.shape[-2:])
     if grid is None:
-        raise UserError(f"{name} makes its patches by no convolution, so their rows and columns are unknown")
+        raise UserError(
+            f"{name} makes its patches by no convolution, so their rows and columns are unknown; "
+            "use cam or a method of gradients"
+        )
     prefix = tokens - grid[0] * grid[1]
-    known = getattr(network, "num_prefix_tokens", prefix)
-    if prefix < 0 or prefix != known:
+    if prefix < 0 or prefix != (prefix if known is None else known):
         raise UserError(
             f"{name} has {tokens} tokens but {grid[0]} x {grid[1]} patches"
-            + (f" and {known} prefix tokens" if known != prefix else "")
-            + ": attention is not between patches, as with channels (XCiT)"
+            + (f" and {known} prefix tokens" if known is not None else "")
+            + ": attention is not between patches, as with channels (XCiT); use cam or a method of gradients"
         )
     return TokenLayout(prefix, grid, prefix > 0 and has_class_token(network))

@@ -121,7 +121,11 @@ def test_networks_of_other_libraries(make, method):
 @pytest.mark.parametrize(
     ("make", "method", "message"),
     [
-        (lambda: timm.create_model("test_resnet", num_classes=3), "attention-rollout", "computes no attention"),
+        (
+            lambda: timm.create_model("test_resnet", num_classes=3),
+            "attention-rollout",
+            "computes no attention between all",
+        ),
         (lambda: averaging_vit(class_token=False), "class-attention", "has no class token"),
         (averaging_vit, "gradient-attention", "does not read the class token; use cam or legrad"),
         (torchvision_vit, "ts-cam", "weighs no patches .*wsol-train --method ts-cam"),

@@ -119,7 +119,7 @@ def test_hugging_face_attention_is_what_the_library_itself_gives(family, prefix,
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("resnet18", "computes no attention"),
+        ("resnet18", "computes no attention between all"),
         ("swin_tiny_patch4_window7_224", "attends within windows"),
         ("xcit_nano_12_p16_224", "attends in 2 stages"),
         ("cait_xxs24_224", "attends in 2 stages"),
