@@ -124,7 +124,7 @@ def test_networks_of_other_libraries(make, method):
         (
             lambda: timm.create_model("test_resnet", num_classes=3),
             "attention-rollout",
-            "computes no attention between all",
+            "computes no attention",
         ),
         (lambda: averaging_vit(class_token=False), "class-attention", "has no class token"),
         (averaging_vit, "gradient-attention", "does not read the class token; use cam or legrad"),

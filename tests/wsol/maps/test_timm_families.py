@@ -1,4 +1,4 @@
-"""One small member of every family of timm with tokens, windows or channels last: each map method works or says why not.
+"""One small member of every family of timm with tokens, windows or channels last: every map works or says why not.
 
 Networks are random and cut down where their family allows. `test_every_family_at_full_depth`, marked slow, takes one
 member of every module of timm as it is registered.
@@ -85,7 +85,7 @@ def outcomes(
     """Grid of the maps of every method that works, and the reasons of those that refuse."""
     works, refused = {}, {}
     batch = torch.randn(2, 3, *size)
-    for method in methods:
+    for method in METHODS:
         try:
             maps = wsol.class_activation_maps(network, batch, torch.tensor([0, 2]), method=method).maps
         except UserError as error:
@@ -104,7 +104,7 @@ def test_every_method_works_or_says_why_not(name):
     options = {key: value for key, value in options.items() if value is not None}
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=3, **options).eval()
-    works, refused = outcomes(network, size, METHODS)
+    works, refused = outcomes(network, size)
     assert {method for method in works if method in ATTENTION} == expected, refused
     assert {"cam", "grad-cam", "activation"} <= works.keys()
     assert set(works.values()) == {grid}
@@ -135,6 +135,6 @@ def test_every_family_at_full_depth(module, name):
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=3).eval()
     size = network.pretrained_cfg["input_size"][1:]
-    works, refused = outcomes(network, size, METHODS)
+    works, refused = outcomes(network, size)
     assert {"cam", "grad-cam", "activation"} <= works.keys(), refused
     assert len(set(works.values())) == 1
