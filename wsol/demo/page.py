@@ -143,7 +143,7 @@ def build_page(networks: Networks) -> Any:
                     label="Examples",
                     columns=3,
                     rows=2,
-                    height="auto",
+                    height=230,
                     elem_id="examples",
                     allow_preview=False,
                     interactive=False,
