@@ -28,7 +28,7 @@ from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS, EvaluationOptions
 from eval.output.coco import write_coco
 from eval.output.document import results_document
-from eval.output.gallery import Gallery, make_gallery, pick, pick_for_gallery, picture_grid
+from eval.output.gallery import Gallery, JudgedImages, make_gallery, pick, pick_for_gallery
 from eval.output.predictions import prediction_chunks
 from eval.output.results import Evaluation, curve_table, read_results
 from eval.report import write_evaluation
@@ -187,17 +187,20 @@ def publish(folder: Path, evaluation: Evaluation, judged: JudgedSplit, run: _Run
         write_coco(folder, judged)
     gallery = Gallery([], {})
     if not evaluation.curves.empty and (options.gallery or options.pick):
-        dataset, predictions = run.opened.dataset, evaluation.predictions
-        source = run.opened.source(dataset, options.score_maps, on_error="count")
+        images = JudgedImages(
+            run.opened.source(run.opened.dataset, options.score_maps, on_error="count"),
+            run.opened.dataset,
+            evaluation.predictions,
+            judged.thresholds,
+            evaluation.results["model"],
+        )
         if options.gallery:
-            names = pick_for_gallery(predictions, options.gallery)
-            gallery = make_gallery(source, dataset, predictions, names)
+            gallery = make_gallery(images, pick_for_gallery(images.predictions, options.gallery))
             gallery.write(folder)
         if options.pick:
-            names = pick(predictions, options.pick, PICTURES)
+            names = pick(images.predictions, options.pick, PICTURES)
             if names:
-                figure = picture_grid(source, dataset, predictions, names, difference=source.steps > 1)
-                draw.save(figure, folder / f"{options.pick}.png")
+                draw.save_pages(images.pages(names), folder / f"{options.pick}.png")
             else:
                 warnings.warn(f"no image is {options.pick}: {options.pick}.png is not drawn", stacklevel=2)
     write_evaluation(folder, evaluation, gallery)

@@ -1,24 +1,31 @@
 """Makes the pictures of the documentation, from the bundled networks: docs/images/*.png.
 
-python scripts/docs_images.py [FOLDER_OF_RESULTS]     # default: evaluates minibirds into runs/docs first
+python scripts/docs_images.py                     # evaluates minibirds into runs/docs first
+python scripts/docs_images.py PHOTOGRAPH …        # photographs.png alone, of these files
 """
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import sys
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
+import wsol
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.output.gallery import read_predictions
+from eval.output.predictions import read_predictions
 from eval.report import write_report
 from eval.report.data import read_report
 from wsol import draw
+from wsol.demo.networks import EXAMPLES, Networks, example_image
+from wsol.demo.page import build_page, served, temporary_files
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 VIEWS = {
@@ -42,6 +49,7 @@ def screenshots(report: Path) -> None:
                 page.evaluate("(section) => document.querySelector(section).scrollIntoView()", section)
                 page.wait_for_timeout(500)
             page.screenshot(path=IMAGES / f"{name}.png")
+            shrink(IMAGES / f"{name}.png")
         browser.close()
 
 
@@ -56,10 +64,10 @@ def plots(folder: Path) -> None:
         {f"step {step}": of_step[step]["gt_known_loc"] for step in steps},
         marks={f"step {step}": thresholds[step] for step in steps},
     )
-    draw.save(curves, IMAGES / "threshold-curves.png")
+    _save(curves, "threshold-curves")
     predictions = read_predictions(folder / "predictions.csv")
     ious = {f"step {step}": predictions.loc[predictions["step"] == int(step), "iou"] for step in steps}
-    draw.save(draw.iou_histogram(ious), IMAGES / "iou-histogram.png")
+    _save(draw.iou_histogram(ious), "iou-histogram")
     kinds = {
         f"step {step}": {
             kind.replace("_", " "): 100 * count / report.results["images"]
@@ -67,18 +75,67 @@ def plots(folder: Path) -> None:
         }
         for step in steps
     }
-    draw.save(draw.error_bars(kinds), IMAGES / "error-bars.png")
+    _save(draw.error_bars(kinds), "error-bars")
+
+
+def photographs(files: list[Path]) -> None:
+    """Draw photographs given on the command line, with a network trained on ImageNet."""
+    checkpoint = Path("runs/docs/efficientnet_lite0.safetensors")
+    if not checkpoint.is_file():
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        runpy.run_path(str(Path(__file__).with_name("convert_efficientnet_lite0.py")))["convert"](checkpoint)
+    found = wsol.Localizer("tf_efficientnet_lite0", checkpoint=checkpoint)(files)
+    _save(draw.grid_figure(found, titles=[""] * len(found)), "photographs", dpi=110)
+
+
+def steps() -> None:
+    """Draw the bird that the README and the demo open with."""
+    bird = example_image(EXAMPLES[0])
+    _save(draw.step_figure(wsol.Localizer("resnet_mini_tdam")(bird)[0]), "steps")
+
+
+def demo_page() -> None:
+    """Take the demo page as it opens."""
+    with temporary_files(), served(build_page(Networks())) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 960})
+        page.goto(address)
+        page.wait_for_selector("#pictures figure", timeout=60_000)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=IMAGES / "demo.png")
+        shrink(IMAGES / "demo.png")
+        browser.close()
+
+
+def _save(figure: Figure, name: str, dpi: int = 150) -> None:
+    shrink(draw.save(figure, IMAGES / f"{name}.png", dpi=dpi))
+
+
+def shrink(path: Path) -> None:
+    """Keep a picture of the documents small: 256 colours are enough for all of them."""
+    Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT).save(path, optimize=True)
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs/docs")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    if files := [Path(name) for name in sys.argv[1:]]:
+        photographs(files)
+        return
+    steps()
+    demo_page()
+    folder = Path("runs/docs")
     if not (folder / "results.json").is_file():
         options = EvaluationOptions(dataset="minibirds", model="resnet_mini_tdam", output=folder, pick="gained")
         evaluate(options, Process(), torch.device("cpu"))
-    IMAGES.mkdir(parents=True, exist_ok=True)
     screenshots(write_report(folder))
     plots(folder)
-    shutil.copyfile(folder / "gained.png", IMAGES / "gained.png")
+    for name in ("gained-1.png", "gained.png"):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, IMAGES / "gained.png")
+            shrink(IMAGES / "gained.png")
+            break
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ localizer = wsol.Localizer("resnet_mini_tdam")
 found = localizer(["bird.jpg"])
 """
 
+from importlib.metadata import PackageNotFoundError, version
+
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.cam import ClassActivationMaps, class_activation_maps
 from wsol.localization import ClassScore, Localization, StepLocalization
@@ -13,6 +15,11 @@ from wsol.maps import map_methods
 from wsol.networks import TrainedNetwork, open_trained
 from wsol.scoremap import normalize_score_map, score_maps
 
+try:
+    __version__ = version("wsol")
+except PackageNotFoundError:  # imported from a folder that was never installed
+    __version__ = "0+unknown"
+
 __all__ = [
     "ClassActivationMaps",
     "ClassScore",
@@ -20,6 +27,7 @@ __all__ = [
     "Localizer",
     "StepLocalization",
     "TrainedNetwork",
+    "__version__",
     "boxes_from_score_map",
     "class_activation_maps",
     "map_methods",

@@ -46,7 +46,7 @@ class Localizer:
         batch_size: Images per forward pass.
 
     Raises:
-        UserError: If the network, its weights or the method are not to be had.
+        UserError: If the network or the method is unknown, or no trained weights are found.
     """
 
     def __init__(

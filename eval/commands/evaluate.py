@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# OpenMP's threads shall sleep while they wait: where other programs use the cores too, spinning ones slow the work
+# OpenMP's waiting threads sleep: where other programs use the cores too, spinning ones slow the work
 # several times over. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

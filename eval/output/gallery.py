@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,12 +15,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from eval.judging.thresholds import Thresholds
 from eval.maps import MapSource
 from eval.output.predictions import HIT_COLUMNS
 from tdam.errors import UserError, check_name
 from tdam.files import write_bytes, write_text
 from wsol import draw
 from wsol.data import ImageError, LocalizationDataset
+from wsol.draw.contours import outline
 from wsol.draw.overlay import OPACITY, fit_map
 from wsol.draw.style import SCORE_COLOURS
 from wsol.localization import Localization, StepLocalization
@@ -29,7 +31,7 @@ FOLDER: Final = "gallery"
 INDEX: Final = "gallery.json"
 PICKS: Final = ("correct", "wrong", "gained", "lost", "random")
 FOUND: Final = HIT_COLUMNS["gt_known_loc"]
-PHOTO_SIDE: Final = 256
+PHOTO_SIDE: Final = 320
 MAP_SIDE: Final = 40
 """Maps are enlarged from 7 to 14 cells a side; the browser enlarges these pixels as smoothly again."""
 
@@ -99,74 +101,86 @@ def pick_for_gallery(predictions: pd.DataFrame, count: int, seed: int = 0) -> li
     return [name for name in found.index if name in chosen]
 
 
-def localizations(
-    source: MapSource, dataset: LocalizationDataset, predictions: pd.DataFrame, names: Sequence[str]
-) -> Iterator[tuple[int, Localization, pd.DataFrame]]:
-    """Chosen images of a judged split as `Localization` objects: maps anew, boxes and classes as judged.
+@dataclass(frozen=True)
+class JudgedImages:
+    """The images of a judged split, to be looked at: maps anew, boxes, classes and hits as judged.
 
-    Args:
+    Attributes:
         source: Where the maps of the split came from.
         dataset: Gives the images.
         predictions: As in `outcomes`.
-        names: Names of the images.
-
-    Yields:
-        Position in the split, localization, and the image's rows of `predictions`. The score maps are those of the
-        ground-truth class. Images that cannot be read are left out.
+        thresholds: Those the boxes were found at.
+        network: Name of the network, for titles.
     """
-    places = {name: place for place, name in enumerate(dataset.ground_truth.image_ids)}
-    rows_of = dict(list(predictions[predictions["image"].isin(names)].groupby("image")))
-    for batch in source.batches([places[name] for name in names]):
-        for number, index in enumerate(batch.indices.tolist()):
-            if index in batch.unreadable:
-                continue
-            try:
-                image = dataset.image(index)
-            except ImageError:  # maps of another program can be judged without the images
-                continue
-            name = dataset.ground_truth.image_ids[index]
-            rows = rows_of[name]
-            found = tuple(
-                StepLocalization(
-                    step=int(row["step"]),
-                    class_id=int(row["class_id"]),
-                    label=str(row["class_name"]),
-                    score=float(row["confidence"]),
-                    box=np.array([row[end] for end in ("x0", "y0", "x1", "y1")], dtype=np.int64),
-                    score_map=np.asarray(batch.score_maps[step, number], dtype=np.float32),
+
+    source: MapSource
+    dataset: LocalizationDataset
+    predictions: pd.DataFrame
+    thresholds: Thresholds
+    network: str
+
+    def localizations(self, names: Sequence[str]) -> Iterator[tuple[int, Localization, pd.DataFrame]]:
+        """Chosen images as `Localization` objects.
+
+        Args:
+            names: Names of the images.
+
+        Yields:
+            Position in the split, localization, and the image's rows of `predictions`. The score maps are those of the
+            ground-truth class. Images that cannot be read are left out.
+        """
+        image_ids = self.dataset.ground_truth.image_ids
+        places = {name: place for place, name in enumerate(image_ids)}
+        rows_of = dict(list(self.predictions[self.predictions["image"].isin(names)].groupby("image")))
+        for batch in self.source.batches([places[name] for name in names]):
+            for number, index in enumerate(batch.indices.tolist()):
+                if index in batch.unreadable:
+                    continue
+                try:
+                    image = self.dataset.image(index)
+                except ImageError:  # maps of another program can be judged without the images
+                    continue
+                rows = rows_of[image_ids[index]]
+                steps = tuple(
+                    StepLocalization(
+                        step=int(row["step"]),
+                        class_id=int(row["class_id"]),
+                        label=str(row["class_name"]),
+                        score=float(row["confidence"]),
+                        box=np.array([row[end] for end in ("x0", "y0", "x1", "y1")], dtype=np.int64),
+                        score_map=np.asarray(batch.score_maps[step, number], dtype=np.float32),
+                        threshold=self.thresholds.headline(str(row["step"])),
+                    )
+                    for step, row in enumerate(rows.to_dict("records"))
                 )
-                for step, row in enumerate(rows.to_dict("records"))
-            )
-            yield index, Localization(Path(name), image, found), rows
+                yield index, Localization(Path(image_ids[index]), image, steps, self.network), rows
+
+    def pages(self, names: Sequence[str]) -> list[Figure]:
+        """Chosen images in rows: ground truth, then map, outline and box of every step, and what changed.
+
+        Args:
+            names: Names of the images, see `pick`.
+
+        Returns:
+            As many pages as the rows need, for `wsol.draw.save_pages`.
+        """
+        chosen = list(self.localizations(names))
+        truth = self.dataset.ground_truth
+        return draw.grid_pages(
+            [found for _, found, _ in chosen],
+            truths=[truth.boxes[index] for index, _, _ in chosen],
+            titles=[draw.short_label(truth.class_names[truth.labels[index]]) for index, _, _ in chosen],
+            difference=self.source.steps > 1,
+            verdicts=[[_verdict(row) for row in rows.to_dict("records")] for _, _, rows in chosen],
+        )
 
 
-def picture_grid(
-    source: MapSource,
-    dataset: LocalizationDataset,
-    predictions: pd.DataFrame,
-    names: Sequence[str],
-    difference: bool = False,
-) -> Figure:
-    """A figure of chosen images: ground truth, then map and box of every step.
-
-    Args:
-        source: Where the maps of the split came from.
-        dataset: Gives the images.
-        predictions: As in `outcomes`.
-        names: Names of the images, see `pick`.
-        difference: Add what the last step gained and lost against the first.
-
-    Returns:
-        The figure.
-    """
-    chosen = list(localizations(source, dataset, predictions, names))
-    truth = dataset.ground_truth
-    return draw.grid_figure(
-        [found for _, found, _ in chosen],
-        truths=[truth.boxes[index] for index, _, _ in chosen],
-        titles=[draw.short_label(truth.class_names[truth.labels[index]]) for index, _, _ in chosen],
-        difference=difference,
-    )
+def _verdict(row: Mapping[Hashable, Any]) -> draw.Verdict | None:
+    """What was decided of a step, None where there was no box to find."""
+    if pd.isna(row[FOUND]):
+        return None
+    known_class = not pd.isna(row["confidence"])
+    return draw.Verdict(bool(row[FOUND] == 1), float(row["iou"]), bool(row["top1_correct"]) if known_class else None)
 
 
 @dataclass(frozen=True)
@@ -212,22 +226,18 @@ class Gallery:
             raise UserError(f"{index} is not a readable gallery ({error}); evaluate again") from error
 
 
-def make_gallery(
-    source: MapSource, dataset: LocalizationDataset, predictions: pd.DataFrame, names: Sequence[str]
-) -> Gallery:
+def make_gallery(images: JudgedImages, names: Sequence[str]) -> Gallery:
     """Small photographs and maps of chosen images.
 
     Args:
-        source: Where the maps of the split came from.
-        dataset: Gives the images.
-        predictions: As in `outcomes`.
+        images: The judged images.
         names: Names of the images, see `pick_for_gallery`.
     """
-    kinds = outcomes(predictions)
+    kinds = outcomes(images.predictions)
     gallery = Gallery([], {})
-    for index, found, rows in localizations(source, dataset, predictions, names):
-        entry = _add_pictures(gallery.pictures, index, found, rows, dataset)
-        gallery.entries.append(entry | {"outcome": kinds[dataset.ground_truth.image_ids[index]]})
+    for index, found, rows in images.localizations(names):
+        entry = _add_pictures(gallery.pictures, index, found, rows, images.dataset)
+        gallery.entries.append(entry | {"outcome": kinds[images.dataset.ground_truth.image_ids[index]]})
     return gallery
 
 
@@ -249,6 +259,7 @@ def _add_pictures(
                 "confidence": None if np.isnan(step.score) else round(step.score, 4),
                 "class_correct": bool(row["top1_correct"]),
                 "box": step.box.tolist(),
+                "outline": _outline(step, found.image_size),
                 "iou": round(float(row["iou"]), 4),
                 "localized": bool(row[FOUND] == 1),
             }
@@ -264,6 +275,12 @@ def _add_pictures(
         "truth": truth.boxes[index].tolist(),
         "steps": steps,
     }
+
+
+def _outline(step: StepLocalization, size: tuple[int, int]) -> list[list[float]]:
+    """Corners x y of the threshold's outline in pixels of the image; empty where the box is not its bounding box."""
+    contour = outline(step, size)
+    return [] if contour is None else contour.round(1).tolist()
 
 
 def _webp(picture: Image.Image, quality: int) -> bytes:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tdam.errors import UserError, one_line_errors
+from wsol import opencv_packages
 from wsol.data.doctor import check_dataset
 from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
@@ -77,6 +78,8 @@ def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = (
         root: Folder below which datasets lie; default: $WSOL_DATA, else data.
         split: Splits to check; default: all that the dataset has.
     """
+    if (warning := opencv_packages.warning()) is not None:
+        print(f"warning: {warning}", file=sys.stderr)
     findings = list(check_dataset(name, root, split, _progress))
     if findings:
         _console().print(_findings_table(findings))

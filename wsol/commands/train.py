@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# OpenMP's threads shall sleep while they wait: where other programs use the cores too, spinning ones slow training
+# OpenMP's waiting threads sleep: where other programs use the cores too, spinning ones slow training
 # several times over. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

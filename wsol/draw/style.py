@@ -142,7 +142,7 @@ def save_pages(figures: Sequence[Figure], path: str | Path, dpi: int = 200) -> l
     return [path]
 
 
-def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
+def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
     """A figure as a PNG in memory, as notebooks and web pages take it.
 
     Args:

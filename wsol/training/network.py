@@ -27,7 +27,7 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
     """Build the configured network, its weights as the setting `init` says.
 
     Raises:
-        UserError: If the network, an option of it or its first weights are not to be had.
+        UserError: If the network or one of its options is unknown, or its first weights are not found.
     """
     pretrained = config.init == "pretrained"
     network = tdam.create_model(config.model, num_classes=num_classes, pretrained=pretrained, **config.model_args)

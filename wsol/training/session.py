@@ -68,7 +68,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         check_name("figure to select by", config.select_by, validation.names)
     trainer = Trainer(config, validate=validation)
     try:
-        trainer.accelerator.print(f"recipe {recipe}; --recipe NAME takes another, --recipe none none")
+        trainer.accelerator.print(f"recipe {recipe} (--recipe NAME: another; --recipe none: plain defaults)")
         if resume:
             trainer.resume()
         trainer.fit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,14 @@ from results_folder import MODEL, write_checkpoint, write_results
 
 from eval.evaluation import evaluate
 from eval.judging.process import Process
+from eval.judging.thresholds import Thresholds
 from eval.options import EvaluationOptions
-from eval.output.gallery import PICKS, coloured_map, outcomes, pick, pick_for_gallery
+from eval.output.gallery import PICKS, JudgedImages, coloured_map, outcomes, pick, pick_for_gallery
 from eval.output.predictions import HIT_COLUMNS, read_predictions
 from tdam.errors import UnknownNameError, UserError
+from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.data import load_dataset
+from wsol.draw.contours import outline
 from wsol.draw.overlay import OPACITY
 from wsol.draw.style import SCORE_COLOURS
 
@@ -124,7 +128,7 @@ def test_the_gallery_of_an_evaluation_says_what_predictions_say(tmp_path: Path) 
         place = truth.image_ids.index(entry["image"])
         assert entry["truth"] == truth.boxes[place].tolist()
         assert (entry["width"], entry["height"]) == tuple(truth.sizes[place])
-        assert max(Image.open(results / "gallery" / entry["photo"]).size) <= 256
+        assert max(Image.open(results / "gallery" / entry["photo"]).size) <= 320
         for step in entry["steps"]:
             row = rows.loc[(entry["image"], step["step"])]
             assert step["box"] == [row["x0"], row["y0"], row["x1"], row["y1"]]
@@ -134,11 +138,52 @@ def test_the_gallery_of_an_evaluation_says_what_predictions_say(tmp_path: Path) 
             assert (results / "gallery" / step["map"]).is_file()
 
 
-def test_picked_images_are_drawn(tmp_path: Path) -> None:
+def test_picked_images_are_drawn_in_pages(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "tiny.safetensors")
     options = EvaluationOptions(
         dataset="minibirds", model=MODEL, checkpoint=checkpoint, output=tmp_path, limit=8, gallery=0, pick="random"
     )
     evaluate(options, Process(), torch.device("cpu"))
-    width, height = Image.open(tmp_path / "random.png").size
-    assert height > width, "eight rows of an image, two steps and their difference"
+    pages = sorted(tmp_path.glob("random*.png"))
+    assert [page.name for page in pages] == ["random-1.png", "random-2.png"]
+    for page in pages:
+        width, height = Image.open(page).size
+        assert height <= width * 9.5 / 7
+
+
+class OneImage:
+    """A map source and a dataset of one image of the test's own making."""
+
+    def __init__(self, score_map: np.ndarray) -> None:
+        self.steps = 1
+        self._map = score_map
+        self.ground_truth = SimpleNamespace(
+            image_ids=["a.png"], boxes=[np.array([[0, 0, 9, 9]])], labels=[0], class_names=["001.Some_bird"]
+        )
+
+    def image(self, index: int) -> Image.Image:
+        return Image.new("RGB", (120, 80))
+
+    def batches(self, indices: list[int]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(indices=np.array(indices), unreadable={}, score_maps=self._map[None, None])]
+
+
+@pytest.mark.parametrize(("hit", "mark"), [(1, "✓"), (0, "✗")])
+def test_a_page_marks_what_was_judged_and_outlines_the_threshold_of_the_step(hit: int, mark: str) -> None:
+    scores = np.zeros((40, 60), np.float32)
+    scores[10:20, 20:50] = 0.5
+    scores[12:14, 22:24] = 1
+    (box,) = scale_boxes(boxes_from_score_map(scores, 0.3), (60, 40), (120, 80))
+    row = {"image": "a.png", "step": 1, "class_id": 0, "class_name": "001.Some_bird", "confidence": 0.75}
+    row |= {"top1_correct": 1, "hit_gt_known_loc": hit, "iou": 0.5} | dict(
+        zip(("x0", "y0", "x1", "y1"), box, strict=True)
+    )
+    row |= dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
+    one = OneImage(scores)
+    images = JudgedImages(one, one, pd.DataFrame([row]), Thresholds(0.9, {"1": 0.3}, "val"), "net")
+    (page,) = images.pages(["a.png"])
+    texts = [text.get_text() for text in page.texts]
+    assert f"✓ Some bird  0.75\n{mark} IoU 0.50" in texts
+    assert "net" in texts
+    ((_, found, _),) = images.localizations(["a.png"])
+    assert outline(found.steps[0], (120, 80)) is not None, "0.3 is the threshold of this box, 0.9 is not"
