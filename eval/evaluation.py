@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from eval.analysis.curves import count_split
 from eval.judging.judge import MaskOf
 from eval.judging.process import Process
-from eval.judging.split import JudgedSplit, judge_split
+from eval.judging.split import JudgedSplit, judge_split, unfinished
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapSource, MapWriter
 from eval.maps.network import NetworkMaps
@@ -32,6 +32,8 @@ from eval.output.gallery import Gallery, JudgedImages, make_gallery, pick, pick_
 from eval.output.predictions import prediction_chunks
 from eval.output.results import Evaluation, curve_table, read_results
 from eval.report import write_evaluation
+from tdam.errors import UserError
+from tdam.files import folder_lock
 from wsol import draw
 from wsol.data import DatasetError, LocalizationDataset
 from wsol.sweep import cam_thresholds
@@ -39,7 +41,10 @@ from wsol.sweep import cam_thresholds
 PARTIAL = "partial"
 PICTURES = 8  # rows of the figure of picked images
 # Options that must be equal for a killed run to be continued.
-IDENTITY = ("dataset", "model", "split", "protocol", "score_maps", "limit", "decode", *INFERENCE_OPTIONS)
+IDENTITY = (
+    *("dataset", "model", "split", "protocol", "score_maps", "val_score_maps", "limit", "decode", "attention_shift"),
+    *INFERENCE_OPTIONS,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -63,7 +68,7 @@ def evaluate(
     """
     opened = Opened(options, device)
     source = opened.source(opened.dataset, options.score_maps)
-    with _working_folder(options.output, process) as folder:
+    with _working_folder(options, process) as folder:
         run = _Run(opened, process, folder / PARTIAL, progress)
         thresholds = choose_thresholds(run)
         judged = run.judge(opened.dataset, source, thresholds)
@@ -71,7 +76,6 @@ def evaluate(
         if process.is_first and options.output is not None:
             publish(folder, evaluation, judged, run)
             shutil.rmtree(folder / PARTIAL)
-        process.wait()
     return evaluation.results
 
 
@@ -207,19 +211,36 @@ def publish(folder: Path, evaluation: Evaluation, judged: JudgedSplit, run: _Run
 
 
 @contextmanager
-def _working_folder(output: Path | None, process: Process) -> Iterator[Path]:
-    """The output folder, or one that is thrown away where nothing is to be kept."""
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        yield output
-        return
-    (folder, *_) = process.gather(tempfile.mkdtemp(prefix="wsol-eval-") if process.is_first else None)
-    try:
-        yield Path(folder)
-        process.wait()
-    finally:
+def _working_folder(options: EvaluationOptions, process: Process) -> Iterator[Path]:
+    """The output folder, held for this run alone, or one that is thrown away where nothing is to be kept."""
+    with ExitStack() as stack:
+        folder, fault = None, None
         if process.is_first:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                folder = _hold(options, stack)
+            except UserError as error:
+                fault = str(error)
+        ((folder, fault), *_) = process.gather((folder, fault))
+        if folder is None:
+            raise UserError(fault)
+        yield folder
+        process.wait()
+
+
+def _hold(options: EvaluationOptions, stack: ExitStack) -> Path:
+    if options.output is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wsol-eval-", ignore_cleanup_errors=True)))
+    for folder in filter(None, (options.output, options.save_score_maps)):
+        stack.enter_context(folder_lock(folder))
+    partial = options.output / PARTIAL
+    if options.restart:
+        shutil.rmtree(partial, ignore_errors=True)
+    elif not options.resume and (images := unfinished(partial)):
+        raise UserError(
+            f"{options.output} holds an unfinished run of {images} judged images: --resume continues it, --restart "
+            "discards it"
+        )
+    return options.output
 
 
 def _masks(dataset: LocalizationDataset) -> MaskOf | None:

@@ -42,7 +42,8 @@ class EvaluationOptions:
         scope: Stages that take a step's count: last or all.
         decode: exact (as wsolevaluation, through PIL) or fast (OpenCV; docs/datasets.md says how much it differs).
         on_error: stop at an unreadable image, or count it as a miss and list it.
-        resume: Continue a killed run in `output`.
+        resume: Continue an unfinished run in `output`.
+        restart: Discard what an unfinished run left in `output`.
         save_score_maps: Write the score maps of the split to this folder.
         coco: Also write predictions and ground truth as COCO JSON to `output`.
         gallery: Images in the report's gallery, chosen at random with outcomes balanced.
@@ -77,6 +78,7 @@ class EvaluationOptions:
     decode: Literal["exact", "fast"] = "exact"
     on_error: Literal["stop", "count"] = "stop"
     resume: bool = False
+    restart: bool = False
     save_score_maps: Path | None = None
     coco: bool = False
     gallery: int = 60
@@ -88,6 +90,8 @@ class EvaluationOptions:
             raise UsageError("give --model NAME, or --score-maps DIR to score maps from elsewhere")
         if self.resume and self.output is None:
             raise UsageError("--resume needs the --output DIR of the run to continue")
+        if self.resume and self.restart:
+            raise UsageError("--resume continues an unfinished run, --restart discards it: give one of them")
         if self.coco and self.output is None:
             raise UsageError("--coco needs an --output DIR to write to")
         if self.compile and (self.model is None or self.method != "cam"):

@@ -46,14 +46,6 @@ class Process:
         positions = np.arange(num_images)
         return positions[positions // batch_size % self.count == self.rank]
 
-    def place(self, positions: npt.NDArray[np.int64], batch_size: int = 1) -> npt.NDArray[np.int64]:
-        """Where among this process's images those at some positions of the split are: `share` backwards.
-
-        >>> Process(1, 2).place(np.array([2, 3, 6]), batch_size=2).tolist()
-        [0, 1, 2]
-        """
-        return positions // batch_size // self.count * batch_size + positions % batch_size
-
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.count > 1:

@@ -6,26 +6,31 @@ Threshold curves of any subset of images, hence intervals and comparisons, follo
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from eval.judging.hits import LOC_FIGURES, POLICIES
 from tdam.errors import UserError
+from tdam.files import write_error
 
 NUM_CUTS = 256
+BLOCK = 1 << 24  # bytes that are checked at a time
+RESTART = "--restart instead of --resume judges all images anew"
 Records = npt.NDArray[np.void]
-RecordMap = np.memmap[Any, np.dtype[np.void]]
 
 
 def record_type(num_rows: int) -> np.dtype[np.void]:
     """The record of one image with `num_rows` rows.
 
     Fields (one value per row unless said otherwise):
-        index: Position of the image in the split, one per image; -1 marks a record not yet written.
+        index: Position of the image in the split, one per image.
         unreadable: The image could not be read and counts as a miss, one per image.
         boxed: The image has ground-truth boxes, one per image; without one nothing can be found.
         degenerate: The raw map was constant or held a NaN.
@@ -68,54 +73,90 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
 
 
 class RecordFile:
-    """The records of one process's images, each at its place, read in chunks.
+    """The records of one process's images, in their order, written one batch after another.
+
+    They are written, not mapped into memory: a full disk is then an error that can be told, not the end of the process.
 
     Args:
-        path: The file, in NumPy's .npy format.
-        num_images: How many images this process judges.
+        path: The file; what it holds is kept only as far as `keep` says.
         num_rows: Rows per image.
-        resume: Keep what the file holds.
+        keep: How many records to keep of a file that a killed run left.
+        sha256: Digest of those records.
 
     Raises:
-        UserError: If a file to be resumed holds something else.
+        UserError: If the records to keep are damaged.
+        WriteError: If the file cannot be written.
     """
 
-    def __init__(self, path: Path, num_images: int, num_rows: int, resume: bool = False) -> None:
+    def __init__(self, path: Path, num_rows: int, keep: int = 0, sha256: str | None = None) -> None:
         self.path = path
-        expected = record_type(num_rows)
-        if resume:
-            self._records: RecordMap = self._open(path, num_images, expected)
-            return
-        self._records = np.lib.format.open_memmap(path, mode="w+", dtype=expected, shape=(num_images,))
-        self._records["index"] = -1
-
-    @staticmethod
-    def _open(path: Path, num_images: int, expected: np.dtype[np.void]) -> RecordMap:
+        self._type = record_type(num_rows)
+        self._digest = hashlib.sha256()
+        if keep:
+            self._check(keep, sha256)
         try:
-            records = np.lib.format.open_memmap(path, mode="r+")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be resumed ({error}): run again without --resume") from error
-        if records.shape != (num_images,) or records.dtype != expected:
-            raise UserError(f"{path} belongs to another run: run again without --resume")
-        return records
+            self._file: BinaryIO = path.open("rb+" if keep else "wb")
+            if keep:
+                # What was written after the state was saved is judged again.
+                self._file.truncate(keep * self._type.itemsize)
+                self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise write_error(path, error) from error
 
-    def __len__(self) -> int:
-        return len(self._records)
+    def _check(self, keep: int, sha256: str | None) -> None:
+        remaining = keep * self._type.itemsize
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(min(remaining, BLOCK)):
+                    self._digest.update(block)
+                    remaining -= len(block)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read ({error.strerror or error}); {RESTART}") from error
+        if remaining or self.sha256 != sha256:
+            raise UserError(f"{self.path} is damaged: it does not hold the records that were saved; {RESTART}")
 
-    def write(self, places: npt.NDArray[np.int64], records: Records) -> None:
-        """Write records at their places among this process's images."""
-        self._records[places] = records
+    @property
+    def sha256(self) -> str:
+        """Digest of all records so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def append(self, records: Records) -> None:
+        """Write the records of a batch, in the order of the split.
+
+        Raises:
+            WriteError: If the disk is full or fails.
+        """
+        content = records[np.argsort(records["index"], kind="stable")].astype(self._type, copy=False).tobytes()
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self._digest.update(content)
 
     def flush(self) -> None:
-        """Hand everything written to the disk."""
-        self._records.flush()
+        """Bring everything written to the disk.
+
+        Raises:
+            WriteError: If the disk is full or fails.
+        """
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def close(self) -> None:
+        """Close the file; what a failing disk did not take is given up."""
+        with suppress(OSError):
+            self._file.close()
 
 
-def read_records(paths: list[Path], batch_size: int = 1, chunk: int = 4096) -> Iterator[Records]:
+def read_records(paths: list[Path], num_rows: int, batch_size: int = 1, chunk: int = 4096) -> Iterator[Records]:
     """Records of all processes in the order of the split, with one chunk of each in memory at a time.
 
     Args:
         paths: The record file of every process, in order of rank; process r of n holds batches r, r + n, ….
+        num_rows: Rows per image.
         batch_size: Images per batch.
         chunk: About how many records of each file to hold at a time.
 
@@ -125,9 +166,9 @@ def read_records(paths: list[Path], batch_size: int = 1, chunk: int = 4096) -> I
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path} is not visible here: with several machines --output must be a shared folder")
-    files = [np.lib.format.open_memmap(path, mode="r") for path in paths]
     # Whole batches, so that the chunks of all files are neighbours in the split.
     chunk = max(chunk // batch_size, 1) * batch_size
-    for start in range(0, len(files[0]), chunk):
-        records = np.concatenate([file[start : start + chunk] for file in files])
-        yield records[np.argsort(records["index"], kind="stable")]
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("rb")) for path in paths]
+        while len(records := np.concatenate([np.fromfile(file, record_type(num_rows), chunk) for file in files])):
+            yield records[np.argsort(records["index"], kind="stable")]

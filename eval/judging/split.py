@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from torchmetrics import Metric
 
 from eval.judging.judge import MaskOf, SplitPass, new_attention_shift, new_pixel_metrics, rows_of
 from eval.judging.process import Process
-from eval.judging.records import RecordFile, Records, read_records
-from eval.judging.state import load_state, save_state
+from eval.judging.records import RecordFile, Records, read_records, record_type
+from eval.judging.state import Done, images_done, lists_digest, load_state, save_state
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
 from eval.measures.attention_shift import AttentionShift
 from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
+from tdam.errors import UserError
+from tdam.files import make_folder
 from wsol.data import GroundTruth
 from wsol.metrics import PixelAveragePrecision
 
@@ -43,7 +46,7 @@ class JudgedSplit:
         pixel_metrics: PxAP of every row; empty where no image has a mask.
         attention_shift: How maps move from step to step; None where not asked for.
         filtered_steps: The TDAM authors' any-step accuracy; None without `step_filter`.
-        faults: Images that this run could not read: name -> what is wrong.
+        faults: Images that could not be read: name -> what is wrong.
     """
 
     ground_truth: GroundTruth
@@ -65,7 +68,7 @@ class JudgedSplit:
 
     def records(self) -> Iterator[Records]:
         """All records, chunk by chunk."""
-        return read_records(self.record_files, self.batch_size)
+        return read_records(self.record_files, len(self.rows), self.batch_size)
 
 
 def judge_split(
@@ -103,7 +106,7 @@ def judge_split(
         UserError: If an image cannot be judged or a state cannot be resumed.
     """
     process = process or Process()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     share = process.share(len(ground_truth), source.batch_size)
     rows = rows_of(source)
     pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
@@ -115,33 +118,53 @@ def judge_split(
         counters["attention shift"] = shift
     if filtered is not None:
         counters["filtered steps"] = filtered
-    state = folder / f"state-{process.rank}.safetensors"
-    known = {**(facts or {}), "processes": process.count, "batch_size": source.batch_size, "images": len(ground_truth)}
+    state = state_path(folder, process.rank)
+    known = {
+        **(facts or {}),
+        "processes": process.count,
+        "batch_size": source.batch_size,
+        "lists": lists_digest(ground_truth),
+        "record_bytes": record_type(len(rows)).itemsize,
+    }
     # A run killed before its first save left nothing to continue and simply starts.
-    resume = resume and state.is_file()
-    done = load_state(state, counters, known) if resume else 0
-    records = RecordFile(record_path(folder, process.rank), len(share), len(rows), resume)
-    unreadable: dict[str, str] = {}
+    done = load_state(state, counters, known) if resume and state.is_file() else Done()
+    records = RecordFile(record_path(folder, process.rank), len(rows), done.images, done.sha256)
+    faults = dict(done.faults)
+    images = done.images
+    consistent = True  # records and counters hold the same images
+
+    def save() -> None:
+        records.flush()
+        save_state(state, Done(images, records.sha256, faults), counters, known)
+
     last_save = time.monotonic()
-    for batch in source.batches(share[done:].tolist()):
-        judged = judge.judge(batch)
-        records.write(process.place(judged["index"], source.batch_size), judged)
-        done += len(judged)
-        unreadable.update({ground_truth.image_ids[index]: fault for index, fault in batch.unreadable.items()})
-        if watch is not None:
-            watch(batch)
-        if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
-            records.flush()
-            save_state(state, done, counters, known)
-            last_save = time.monotonic()
-        if progress is not None:
-            progress(done)
-    records.flush()
-    save_state(state, done, counters, known)
+    try:
+        for batch in source.batches(share[images:].tolist()):
+            if watch is not None:
+                watch(batch)
+            consistent = False
+            judged = judge.judge(batch)
+            records.append(judged)
+            images += len(judged)
+            faults.update({ground_truth.image_ids[index]: fault for index, fault in batch.unreadable.items()})
+            consistent = True
+            if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
+                save()
+                last_save = time.monotonic()
+            if progress is not None:
+                progress(images)
+        save()
+    except BaseException:
+        if consistent and images > done.images:
+            with suppress(UserError):  # such as a full disk; the state before stays
+                save()
+        raise
+    finally:
+        records.close()
     process.wait()
-    faults: dict[str, str] = {}
-    for of_process in process.gather(unreadable):
-        faults |= of_process
+    all_faults: dict[str, str] = {}
+    for of_process in process.gather(faults):
+        all_faults |= of_process
     return JudgedSplit(
         ground_truth=ground_truth,
         protocol=protocol,
@@ -153,10 +176,24 @@ def judge_split(
         pixel_metrics=pixel_metrics,
         attention_shift=shift,
         filtered_steps=filtered,
-        faults=faults,
+        faults=all_faults,
     )
 
 
 def record_path(folder: Path, rank: int) -> Path:
     """The file of one process's records."""
-    return folder / f"records-{rank}.npy"
+    return folder / f"records-{rank}.bin"
+
+
+def state_path(folder: Path, rank: int) -> Path:
+    """The file of one process's state."""
+    return folder / f"state-{rank}.checked"
+
+
+def unfinished(folder: Path) -> int:
+    """How many images an unfinished run has judged below a folder.
+
+    Raises:
+        UserError: If a state is damaged.
+    """
+    return sum(images_done(path) for path in folder.glob("*/state-*.checked"))

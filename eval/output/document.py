@@ -84,10 +84,7 @@ def results_document(
         },
         "conventions": dataclasses.asdict(protocol),
         "faults": {
-            "unreadable": {
-                names[place]: judged.faults.get(names[place], "could not be read before the run was resumed")
-                for place in counts.unreadable
-            },
+            "unreadable": {names[place]: judged.faults[names[place]] for place in counts.unreadable},
             "degenerate_maps": [names[place] for place in counts.degenerate],
         },
         "baselines": found_baselines,

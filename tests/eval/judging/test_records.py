@@ -1,4 +1,4 @@
-"""Records: files keep their order and refuse strangers."""
+"""Records: files keep their order, and what a killed run left is taken only whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import pytest
 from eval.judging.process import Process
 from eval.judging.records import RecordFile, read_records, record_type
 from tdam.errors import UserError
+from tdam.files import WriteError
+
+
+def records_of(indices):
+    records = np.zeros(len(indices), record_type(2))
+    records["index"] = indices
+    records["iou"][:, 0] = indices
+    return records
 
 
 @pytest.mark.parametrize(
@@ -17,34 +25,76 @@ from tdam.errors import UserError
 def test_files_of_all_processes_come_back_in_split_order(tmp_path, num_images, processes, batch_size, chunk):
     paths = []
     for rank in range(processes):
-        process = Process(rank, processes)
-        share = process.share(num_images, batch_size)
-        path = tmp_path / f"{rank}.npy"
-        file = RecordFile(path, len(share), num_rows=2)
-        shuffled = np.random.default_rng(rank).permutation(share)
-        records = np.zeros(len(share), record_type(2))
-        records["index"] = shuffled
-        records["iou"][:, 0] = shuffled
-        file.write(process.place(shuffled, batch_size), records)
-        file.flush()
-        paths.append(path)
-    read = list(read_records(paths, batch_size, chunk))
+        share = Process(rank, processes).share(num_images, batch_size)
+        file = RecordFile(tmp_path / f"{rank}.bin", num_rows=2)
+        for start in range(0, len(share), batch_size):
+            batch = share[start : start + batch_size]
+            # Unreadable images stand last in a batch, whatever their place in the split.
+            file.append(records_of(np.random.default_rng(rank).permutation(batch)))
+        file.close()
+        paths.append(file.path)
+    read = list(read_records(paths, 2, batch_size, chunk))
     order = np.concatenate([records["index"] for records in read]) if read else np.empty(0)
     np.testing.assert_array_equal(order, np.arange(num_images))
     assert all((records["iou"][:, 0] == records["index"]).all() for records in read)
 
 
-def test_records_of_another_run_are_refused(tmp_path):
-    RecordFile(tmp_path / "a.npy", 5, num_rows=2)
-    assert len(RecordFile(tmp_path / "a.npy", 5, num_rows=2, resume=True)) == 5
-    for images, rows in ((6, 2), (5, 3)):
-        with pytest.raises(UserError, match="another run"):
-            RecordFile(tmp_path / "a.npy", images, rows, resume=True)
-    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(UserError, match="cannot be resumed"):
-        RecordFile(tmp_path / "a.npy", 5, 2, resume=True)
+def killed(path):
+    """A file of six records, of which four were known to the last state; returns their digest."""
+    file = RecordFile(path, num_rows=2)
+    file.append(records_of(np.arange(4)))
+    file.flush()
+    digest = file.sha256
+    file.append(records_of(np.array([4, 5])))
+    file.close()
+    return digest
+
+
+def test_what_was_written_after_the_state_is_judged_again(tmp_path):
+    path = tmp_path / "a.bin"
+    file = RecordFile(path, 2, keep=4, sha256=killed(path))
+    file.append(records_of(np.array([4, 5, 6])))
+    digest = file.sha256
+    file.close()
+    (read,) = read_records([path], 2)
+    assert read["index"].tolist() == list(range(7))
+    assert RecordFile(path, 2, keep=7, sha256=digest).sha256 == digest
+
+
+def test_every_damaged_bit_of_the_kept_records_is_noticed(tmp_path):
+    path = tmp_path / "a.bin"
+    digest = killed(path)
+    whole = path.read_bytes()
+    kept = 4 * record_type(2).itemsize
+    for bit in range(0, 8 * kept, 1013):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"a\.bin is damaged.*--restart"):
+            RecordFile(path, 2, keep=4, sha256=digest)
+        assert path.read_bytes() == damaged
+    for content in (whole[: kept - 1], b""):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"a\.bin is damaged.*--restart"):
+            RecordFile(path, 2, keep=4, sha256=digest)
+    path.unlink()
+    with pytest.raises(UserError, match=r"a\.bin cannot be read.*--restart"):
+        RecordFile(path, 2, keep=4, sha256=digest)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / "a.bin").symlink_to("/dev/full")  # every write to it fails as on a full disk
+    file = RecordFile(tmp_path / "a.bin", num_rows=2)
+    with pytest.raises(WriteError, match=r"cannot write .*a\.bin: No space left on device; free some space"):
+        write_much(file)
+    file.close()
+
+
+def write_much(file):
+    file.append(records_of(np.arange(1000)))
+    file.flush()
 
 
 def test_a_process_whose_file_is_elsewhere_is_named(tmp_path):
     with pytest.raises(UserError, match="shared folder"):
-        list(read_records([tmp_path / "missing.npy"]))
+        list(read_records([tmp_path / "missing.bin"], 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import socket
 
 import numpy as np
@@ -12,7 +13,7 @@ from tiny_source import PROTOCOL, ArraySource, integers, judge, judge_as, mask_o
 
 from eval.analysis.curves import count_split
 from eval.judging.process import Process
-from eval.judging.split import SECONDS_BETWEEN_SAVES, judge_split
+from eval.judging.split import SECONDS_BETWEEN_SAVES, judge_split, unfinished
 from eval.judging.thresholds import Thresholds
 from eval.measures.tdam_steps import filter_steps, heat_map_box, right_at_any_step
 from eval.protocols import get_protocol
@@ -104,15 +105,79 @@ def test_a_killed_run_continues_with_identical_results(tmp_path, monkeypatch):
     assert pxap(resumed) == pxap(whole)
 
 
-def test_a_damaged_state_and_other_options_are_refused(tmp_path):
+def test_a_state_of_other_options_or_lists_is_refused(tmp_path):
     truth, maps, logits = tiny_split()
     judge(tmp_path, ArraySource(maps, logits), truth, facts={"model": "a"})
-    with pytest.raises(UserError, match="model was 'a', is 'b'"):
+    with pytest.raises(UserError, match=r"model was 'a', is 'b'.*--restart"):
         judge(tmp_path, ArraySource(maps, logits), truth, facts={"model": "b"}, resume=True)
-    state = tmp_path / "state-0.safetensors"
-    state.write_bytes(state.read_bytes()[:-100])
-    with pytest.raises(UserError, match="damaged"):
-        judge(tmp_path, ArraySource(maps, logits), truth, facts={"model": "a"}, resume=True)
+    moved = dataclasses.replace(truth, boxes=(truth.boxes[0] + 1, *truth.boxes[1:]))
+    with pytest.raises(UserError, match="lists was"):
+        judge(tmp_path, ArraySource(maps, logits), moved, facts={"model": "a"}, resume=True)
+
+
+def test_a_flipped_bit_anywhere_in_what_a_killed_run_left_is_refused_or_changes_nothing(tmp_path, monkeypatch):
+    truth, maps, logits = tiny_split(num_images=22)
+    whole = judge(tmp_path / "whole", ArraySource(maps, logits), truth)
+    monkeypatch.setattr("eval.judging.split.SECONDS_BETWEEN_SAVES", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        judge(tmp_path / "killed", ArraySource(maps, logits, stop_after=3), truth)
+    random = np.random.default_rng(0)
+    files = sorted(path for path in (tmp_path / "killed").iterdir() if path.is_file())
+    assert len(files) == 2
+    refused = []
+    for attempt in range(60):
+        folder = tmp_path / str(attempt)
+        shutil.copytree(tmp_path / "killed", folder)
+        path = folder / files[attempt % 2].name
+        content = bytearray(path.read_bytes())
+        bit = random.integers(8 * len(content))
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            resumed = judge(folder, ArraySource(maps, logits), truth, resume=True)
+        except UserError as error:
+            refused.append((path.name, str(error)))
+            continue
+        assert integers(resumed) == integers(whole)
+        assert pxap(resumed) == pxap(whole)
+    assert len(refused) >= 50
+    assert all(name in message and "--restart" in message for name, message in refused)
+
+
+def test_faults_seen_before_a_run_was_killed_are_kept(tmp_path, monkeypatch):
+    truth, maps, logits = tiny_split(num_images=22)
+    monkeypatch.setattr("eval.judging.split.SECONDS_BETWEEN_SAVES", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        judge(tmp_path, ArraySource(maps, logits, unreadable=[1], stop_after=3), truth)
+    resumed = judge(tmp_path, ArraySource(maps, logits), truth, resume=True)
+    assert resumed.faults == {"1.png": "truncated"}
+
+
+def test_what_was_judged_before_an_error_is_saved(tmp_path):
+    truth, maps, logits = tiny_split(num_images=22)
+    whole = judge(tmp_path / "whole", ArraySource(maps, logits), truth)
+    with pytest.raises(KeyboardInterrupt):
+        judge(tmp_path / "stopped", ArraySource(maps, logits, stop_after=3), truth)
+    assert unfinished(tmp_path) == 22 + 12
+    seen = []
+    resumed = judge(tmp_path / "stopped", ArraySource(maps, logits), truth, resume=True, progress=seen.append)
+    assert seen[0] == 16
+    assert integers(resumed) == integers(whole)
+
+
+def test_a_score_map_that_cannot_be_written_is_written_by_the_resumed_run(tmp_path):
+    truth, maps, logits = tiny_split(num_images=22)
+    written = []
+
+    def full_disk(batch):
+        if len(written) == 2:
+            raise UserError("no space left")
+        written.append(batch.indices.tolist())
+
+    with pytest.raises(UserError, match="no space"):
+        judge(tmp_path, ArraySource(maps, logits), truth, watch=full_disk)
+    judge(tmp_path, ArraySource(maps, logits), truth, resume=True, watch=lambda b: written.append(b.indices.tolist()))
+    assert [index for batch in written for index in batch] == list(range(22))
 
 
 def free_port():
