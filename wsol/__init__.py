@@ -12,7 +12,7 @@ from wsol.cam import ClassActivationMaps, class_activation_maps
 from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.localizer import Localizer
 from wsol.maps import map_methods
-from wsol.networks import TrainedNetwork, open_trained
+from wsol.networks import TrainedNetwork, open_network, open_trained
 from wsol.scoremap import normalize_score_map, score_maps
 
 try:
@@ -32,6 +32,7 @@ __all__ = [
     "class_activation_maps",
     "map_methods",
     "normalize_score_map",
+    "open_network",
     "open_trained",
     "scale_boxes",
     "score_maps",

@@ -20,6 +20,7 @@ from tdam.errors import UsageError, check_name
 from wsol.maps import MapMethod, find_method
 from wsol.maps.evidence import maps_of_evidence
 from wsol.networks import Reading, evaluation_mode, structure_of, unwrap
+from wsol.networks.wrappers import makes_own_maps
 
 
 class InexactMapWarning(UserWarning):
@@ -76,11 +77,6 @@ def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) 
     """
     classes = _class_ids(class_ids, outputs.logits)
     return ClassActivationMaps(maps_of_evidence(outputs, classes), classes, outputs.logits.detach())
-
-
-def makes_own_maps(model: nn.Module) -> bool:
-    """Whether class activation maps come from heads of the model's own, as with the training method ACoL."""
-    return hasattr(model, "class_activation_maps")
 
 
 def class_activation_maps(

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from wsol.regions import Region, foreground_mask
+
 
 @dataclass(frozen=True)
 class ClassScore:
@@ -39,6 +41,7 @@ class StepLocalization:
         top: The step's most probable classes, the first one first; empty where only one is known.
         threshold: Share of the map's maximum above which a pixel belongs to the object, which gave the box; None
             where it is not known.
+        regions: All boxes asked for, with scores, best first; with the rule "largest" the one box.
     """
 
     step: int
@@ -49,6 +52,11 @@ class StepLocalization:
     score_map: npt.NDArray[np.float32]
     top: tuple[ClassScore, ...] = ()
     threshold: float | None = None
+    regions: tuple[Region, ...] = ()
+
+    def mask(self, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Pixels of an image of this width and height that belong to the object, ``(height, width)``."""
+        return foreground_mask(self.score_map, image_size, 0.2 if self.threshold is None else self.threshold)
 
 
 @dataclass(frozen=True)
@@ -60,12 +68,15 @@ class Localization:
         image: The image in RGB, in its original frame.
         steps: One result per computation step; the last one is the network's answer.
         network: Name of the network, empty where it is not known.
+        by_class: Where the top k classes were asked for: the steps once more for each of the last step's k most
+            probable classes, most probable first; else empty.
     """
 
     path: Path | None
     image: Image.Image
     steps: tuple[StepLocalization, ...]
     network: str = ""
+    by_class: tuple[tuple[StepLocalization, ...], ...] = ()
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -3,14 +3,16 @@
 localizer = wsol.Localizer("resnet_mini_tdam")
 for found in localizer(["a.jpg", "b.jpg"]):
     print(found.path, [(step.label, step.box) for step in found.steps])
+wsol.Localizer(torchvision.models.resnet50(weights="DEFAULT"))("a.jpg", top_k=3)       # any classifier
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,32 +20,42 @@ import torch
 from PIL import Image
 
 from tdam.devices import open_device
-from wsol.boxes import boxes_from_score_map, scale_boxes
-from wsol.cam import class_activation_maps
-from wsol.data.transforms import evaluation_transform
+from tdam.errors import UnknownNameError, UserError, check_name
+from wsol.boxes import BOX_RULES, BoxRule, boxes_from_score_map, scale_boxes
+from wsol.cam import ClassActivationMaps, maps_of_methods
+from wsol.image_sources import ImageSource, as_image
 from wsol.localization import ClassScore, Localization, StepLocalization
-from wsol.networks import TrainedNetwork, open_trained
-from wsol.photographs import open_image
+from wsol.maps import find_method
+from wsol.networks import ModelSource, TrainedNetwork, open_network
+from wsol.regions import NMS_IOU, regions_from_score_map
 from wsol.scoremap import score_maps
+from wsol.view import WHOLE, View, view_of
 
 TOP_CLASSES = 5
-
-ImageSource = str | os.PathLike[str] | Image.Image
-
 
 __all__ = ["ClassScore", "ImageSource", "Localization", "Localizer", "StepLocalization"]
 
 
 class Localizer:
-    """Localizes what it sees in image files, at every computation step.
+    """Localizes what it sees in images, at every computation step.
 
     Args:
-        model: Registered name of a network, or an opened `TrainedNetwork`.
-        checkpoint: Weights to load; None finds trained ones (see `wsol.networks.trained`).
+        model: A registered name, a checkpoint file, a name on a hub, "package.module:function", any module that
+            classifies, or an opened `TrainedNetwork`; see `wsol.open_network`.
+        checkpoint: Weights to load; None finds trained ones for a registered name.
         threshold: Share of a map's maximum above which a pixel belongs to the object.
-        method: Map method, see `wsol.map_methods`.
+        method: Map method, a name of `wsol.map_methods()`.
         device: Torch device.
         batch_size: Images per forward pass.
+        transform: From a PIL image to the tensor that the network sees; the boxes follow a crop that it makes.
+        class_names: Readable names of all classes.
+        input_size: Side or (height, width) of the network's input in pixels.
+        feature_layer: Module whose output is pooled, instead of the one found.
+        classifier: The linear layer that classifies, instead of the one found.
+        layers: Modules to make the maps in, for methods of gradients.
+        rule: "largest": one box around the largest contour; "all": every contour, with scores, in `regions`.
+        nms_iou: Of several boxes, one that overlaps a better one by more is left out.
+        model_args: Arguments of "package.module:function".
 
     Raises:
         UserError: If the network or the method is unknown, or no trained weights are found.
@@ -51,78 +63,171 @@ class Localizer:
 
     def __init__(
         self,
-        model: str | TrainedNetwork,
+        model: ModelSource,
         checkpoint: str | os.PathLike[str] | None = None,
         threshold: float = 0.2,
         method: str = "cam",
         device: str | torch.device = "cpu",
         batch_size: int = 16,
+        *,
+        transform: Callable[..., Any] | None = None,
+        class_names: Sequence[str] | None = None,
+        input_size: int | Sequence[int] | None = None,
+        feature_layer: str | None = None,
+        classifier: str | None = None,
+        layers: Sequence[str] = (),
+        rule: BoxRule = "largest",
+        nms_iou: float = NMS_IOU,
+        model_args: Mapping[str, Any] | None = None,
     ) -> None:
+        find_method(method)
+        check_name("box rule", rule, BOX_RULES)
         self.device = open_device(device)
-        self.network = open_trained(model, checkpoint=checkpoint) if isinstance(model, str) else model
+        self.network: TrainedNetwork = open_network(
+            model,
+            checkpoint,
+            model_args=model_args,
+            transform=transform,
+            class_names=class_names,
+            input_size=input_size,
+            feature_layer=feature_layer,
+            classifier=classifier,
+        )
         self.network.model.to(self.device)
         self.threshold = threshold
         self.method = method
         self.batch_size = batch_size
-        self._transform = evaluation_transform(
-            self.network.input_size,
-            mean=self.network.preprocessing["mean"],
-            std=self.network.preprocessing["std"],
-        )
+        self.layers = tuple(layers)
+        self.rule: BoxRule = rule
+        self.nms_iou = nms_iou
+        self._transform = self.network.image_transform()
+        self._views: dict[tuple[int, int], View] = {}
 
-    def __call__(self, images: Sequence[ImageSource] | ImageSource, class_id: int | None = None) -> list[Localization]:
-        """Localize images given by path or as PIL images.
+    def __call__(
+        self,
+        images: Iterable[ImageSource] | ImageSource,
+        class_id: int | str | None = None,
+        top_k: int | None = None,
+    ) -> list[Localization]:
+        """Localize images: paths, PIL images, arrays ``(H, W, 3)`` or tensors ``(3, H, W)``.
 
         Args:
             images: One image or several.
-            class_id: The class to look for in all of them; None takes each step's own top class.
+            class_id: The class to look for in all of them, by number or name; None takes each step's own top class.
+            top_k: Also give maps and boxes of each image's k most probable classes, in `Localization.by_class`.
 
         Raises:
             ImageError: If a file is not a readable image; the message names it.
-            ValueError: If the network has no such class.
+            UserError: If there is no such class.
         """
-        if isinstance(images, str | os.PathLike | Image.Image):
-            images = [images]
-        return list(self.stream(images, class_id))
+        several = [images] if _is_one(images) else images
+        return list(self.stream(cast(Iterable[ImageSource], several), class_id, top_k))
 
-    def stream(self, images: Iterable[ImageSource], class_id: int | None = None) -> Iterator[Localization]:
+    def stream(
+        self, images: Iterable[ImageSource], class_id: int | str | None = None, top_k: int | None = None
+    ) -> Iterator[Localization]:
         """Localize one batch after another, so that any number of images needs the memory of one batch."""
+        wanted = None if class_id is None else self.class_number(class_id)
+        if top_k is not None and not 1 <= top_k <= self.network.num_classes:
+            raise UserError(f"top_k must lie in [1, {self.network.num_classes}], got {top_k}")
         remaining = iter(images)
         while sources := tuple(islice(remaining, self.batch_size)):
-            yield from self._localize_batch(sources, class_id)
+            yield from self._localize_batch(sources, wanted, top_k)
 
-    def _localize_batch(self, sources: Sequence[ImageSource], class_id: int | None) -> Iterator[Localization]:
-        pictures = [open_image(source) for source in sources]
+    def class_number(self, name: int | str) -> int:
+        """The number of a class, given by number or by name.
+
+        Raises:
+            UserError: If there is none.
+        """
+        names, count = self.network.class_names, self.network.num_classes
+        if isinstance(name, int) or (name not in (names or ()) and name.isdigit()):
+            if not 0 <= int(name) < count:
+                raise UnknownNameError(f"class_ids: {self.network.name} has classes 0 to {count - 1}, not {name}")
+            return int(name)
+        if names is None:
+            raise UserError(f"{self.network.name} has no class names: give the number of class {name!r}")
+        if name in names:
+            return names.index(name)
+        # "tabby" for "tabby, tabby cat"; both of two cranes would be a guess.
+        like = [i for i, own in enumerate(names) if name.lower() in [part.strip().lower() for part in own.split(",")]]
+        if len(like) == 1:
+            return like[0]
+        if like:
+            raise UserError(f"class {name!r} may be {', '.join(f'{i} ({names[i]})' for i in like)}: give the number")
+        check_name("class", name, names)
+        raise AssertionError
+
+    def _localize_batch(
+        self, sources: Sequence[ImageSource], class_id: int | None, top_k: int | None
+    ) -> Iterator[Localization]:
+        pictures = [as_image(source) for source in sources]
         inputs = torch.stack([self._transform(picture) for picture in pictures]).to(self.device)
         wanted = None if class_id is None else torch.full((len(pictures),), class_id)
-        cams = class_activation_maps(self.network.model, inputs, wanted, method=self.method)
-        maps = score_maps(cams.maps, size=self.network.input_size)
+        cams = self._cams(inputs, wanted)
+        per_class = []
+        if top_k is not None:
+            ranked = cams.logits[-1].topk(top_k, dim=-1).indices
+            per_class = [self._cams(inputs, ranked[:, rank]) for rank in range(top_k)]
+        all_steps = [self._steps(one, inputs.shape[-2:], pictures) for one in (cams, *per_class)]
+        for index, (source, picture) in enumerate(zip(sources, pictures, strict=True)):
+            steps, *by_class = (of_class[index] for of_class in all_steps)
+            path = Path(source) if isinstance(source, str | os.PathLike) else None
+            yield Localization(path, picture, steps, self.network.name, tuple(by_class))
+
+    def _cams(self, inputs: torch.Tensor, class_ids: torch.Tensor | None) -> ClassActivationMaps:
+        (cams,) = maps_of_methods(
+            self.network.model,
+            inputs,
+            class_ids,
+            [self.method],
+            layers=self.layers,
+            feature_layer=self.network.feature_layer,
+            classifier=self.network.classifier,
+        )
+        return cams
+
+    def _steps(
+        self, cams: ClassActivationMaps, size: Sequence[int], pictures: Sequence[Image.Image]
+    ) -> list[tuple[StepLocalization, ...]]:
+        """What every step says of every image."""
+        maps = score_maps(cams.maps, size=(size[0], size[1]))
         probabilities = cams.logits.float().softmax(dim=-1).cpu()
         class_ids = cams.class_ids.tolist()
-        for index, (source, picture) in enumerate(zip(sources, pictures, strict=True)):
-            steps = tuple(
+        return [
+            tuple(
                 self._step(step, class_ids[step][index], probabilities[step, index], maps[step, index], picture.size)
                 for step in range(len(maps))
             )
-            path = None if isinstance(source, Image.Image) else Path(source)
-            yield Localization(path, picture, steps, self.network.name)
+            for index, picture in enumerate(pictures)
+        ]
+
+    def _view(self, image_size: tuple[int, int]) -> View:
+        """The part of images of a size that the network sees."""
+        if self.network.transform is None:
+            return WHOLE
+        if image_size not in self._views:
+            self._views[image_size] = view_of(self._transform, image_size)
+        return self._views[image_size]
 
     def _step(
         self,
         step: int,
         class_id: int,
         probabilities: torch.Tensor,
-        score_map: npt.NDArray[np.float32],
+        seen_map: npt.NDArray[np.float32],
         image_size: tuple[int, int],
     ) -> StepLocalization:
+        score_map = self._view(image_size).in_frame(seen_map)
         (box,) = boxes_from_score_map(score_map, self.threshold)
         height, width = score_map.shape
         top = probabilities.topk(min(TOP_CLASSES, len(probabilities)))
+        probability = float(probabilities[class_id])
         return StepLocalization(
             step=step + 1,
             class_id=class_id,
             label=self._label(class_id),
-            score=float(probabilities[class_id]),
+            score=probability,
             box=scale_boxes(box, (width, height), image_size),
             score_map=score_map,
             top=tuple(
@@ -130,8 +235,15 @@ class Localizer:
                 for number, score in zip(top.indices.tolist(), top.values.tolist(), strict=True)
             ),
             threshold=self.threshold,
+            regions=regions_from_score_map(score_map, image_size, self.threshold, self.rule, probability, self.nms_iou),
         )
 
     def _label(self, class_id: int) -> str:
         names = self.network.class_names
         return names[class_id] if names else f"class {class_id}"
+
+
+def _is_one(images: object) -> bool:
+    if isinstance(images, np.ndarray | torch.Tensor):
+        return images.ndim <= 3
+    return isinstance(images, str | os.PathLike | Image.Image)

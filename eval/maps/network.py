@@ -15,10 +15,11 @@ import tdam
 from eval.maps.inference import Forward
 from eval.maps.source import MapBatch, OnError
 from tdam.errors import check_name
-from wsol.cam import ClassActivationMaps, class_activation_maps, makes_own_maps, maps_of_classes
+from wsol.cam import ClassActivationMaps, class_activation_maps, maps_of_classes
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
 from wsol.networks import TrainedNetwork
+from wsol.networks.wrappers import makes_own_maps
 from wsol.scoremap import has_contrast, score_maps
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

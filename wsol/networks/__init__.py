@@ -3,6 +3,7 @@
 from wsol.networks.errors import NetworkError
 from wsol.networks.forward import ForwardPass, LayerGradients
 from wsol.networks.linear_form import LinearForm
+from wsol.networks.opening import ModelSource, open_network
 from wsol.networks.reading import Reading, check_weights, structure_of
 from wsol.networks.structure import Structure
 from wsol.networks.trained import TrainedNetwork, bundled_datasets, find_checkpoint, open_trained
@@ -12,6 +13,7 @@ __all__ = [
     "ForwardPass",
     "LayerGradients",
     "LinearForm",
+    "ModelSource",
     "NetworkError",
     "Reading",
     "Structure",
@@ -20,6 +22,7 @@ __all__ = [
     "check_weights",
     "evaluation_mode",
     "find_checkpoint",
+    "open_network",
     "open_trained",
     "structure_of",
     "unwrap",

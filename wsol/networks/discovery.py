@@ -73,7 +73,7 @@ def discover(
         NetworkError: If the network returns no logits, or nothing in it has places.
     """
     with torch.no_grad(), _full_precision(images), Recorder(network) as recorder:
-        logits = logits_of(network(images)).clone()
+        logits = logits_of(_try(network, images)).clone()
     calls = recorder.calls
     if feature_layer is not None:
         _check_module(network, "feature_layer", feature_layer)
@@ -90,7 +90,21 @@ def discover(
         structure = _by_gradient(network, images, heads, activation, feature_layer)
     elif structure.pooling == "class token":
         structure = _class_token(network, images, structure, feature_layer)
+    structure = dataclasses.replace(structure, num_classes=logits.shape[1])
     return _with_grid(structure, recorder, network, images)
+
+
+def _try(network: nn.Module, images: Tensor) -> Any:
+    """Run a network; one that does not take such images says so in one line."""
+    try:
+        return network(images)
+    except Exception as error:  # other people's code may raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        channels, height, width = images.shape[1:]
+        raise NetworkError(
+            f"{type(network).__name__} does not run on images of {channels} x {height} x {width}: {reason}; "
+            "input_size= sets another size"
+        ) from error
 
 
 def _full_precision(images: Tensor) -> torch.autocast:

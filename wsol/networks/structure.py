@@ -109,6 +109,7 @@ class Structure:
         form: How the class activation map is made: "weights": the classifier's weights over the features;
             "gradient": their gradient, averaged over places; "gradient at every place"; "head at every place": the
             layers between pooling and classifier applied to every place (timm's MobileNetV3, GhostNet, VGG).
+        num_classes: Number C of logits.
         difference: Largest ``|mean of map + constant - logit|`` over random images, as a share of the largest logit.
     """
 
@@ -122,6 +123,7 @@ class Structure:
     grid_layer: str | None = None
     activation: str | None = None
     form: Form = "weights"
+    num_classes: int = 0
     difference: float = 0.0
 
     @property

@@ -7,17 +7,25 @@ weights bundled with this package; weights published by timm or by the TDAM auth
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
 import tdam
 from tdam.checkpoints import classes_of, find_config
 from tdam.errors import CheckpointError, UserError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
+from wsol.data.transforms import evaluation_transform
+from wsol.networks.errors import NetworkError
+from wsol.networks.reading import structure_of
+from wsol.networks.structure import Structure
+from wsol.networks.wrappers import makes_own_maps, unwrap
 
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.
@@ -30,10 +38,14 @@ class TrainedNetwork:
 
     Attributes:
         model: The network, in eval mode.
-        name: Its registered name.
+        name: Its registered name, or another for people to read.
         class_names: Readable name of every class, or None where the weights do not tell.
         source: Where the weights come from, for people to read.
         preprocessing: timm's data configuration: `input_size`, `mean`, `std`, `interpolation`, `crop_pct`.
+        transform: From a PIL image to the tensor ``(3, H, W)`` that the network sees; None resizes and normalizes as
+            `preprocessing` says.
+        feature_layer: Module whose output is pooled, where the one found is not wanted.
+        classifier: The linear layer that classifies, where the one found is not wanted.
     """
 
     model: nn.Module
@@ -41,6 +53,9 @@ class TrainedNetwork:
     class_names: tuple[str, ...] | None
     source: str
     preprocessing: dict[str, Any]
+    transform: Callable[[Image.Image], Tensor] | None = None
+    feature_layer: str | None = None
+    classifier: str | None = None
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -51,7 +66,70 @@ class TrainedNetwork:
     @property
     def num_classes(self) -> int:
         """Number of classes the network tells apart."""
-        return cast(int, self.model.num_classes)
+        network = unwrap(self.model)
+        said = getattr(network, "num_classes", None)
+        # Other libraries' networks may use the name for something else, or not at all.
+        is_known = hasattr(network, "pretrained_cfg") or makes_own_maps(network)
+        return said if is_known and isinstance(said, int) else self.structure().num_classes
+
+    def structure(self) -> Structure:
+        """How the network gets from its last map to its logits, at its input size.
+
+        Raises:
+            NetworkError: If it does not run on images of that size, or cannot be read.
+        """
+        return structure_of(self.model, self.image_shape, self.feature_layer, self.classifier)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the network sees."""
+        if self.transform is None:
+            channels, height, width = self.preprocessing["input_size"]
+            return channels, height, width
+        height, width = self.input_size
+        channels, height, width = self.image_transform()(Image.new("RGB", (width, height))).shape
+        return channels, height, width
+
+    def image_transform(self) -> Callable[[Image.Image], Tensor]:
+        """From an RGB image to what the network sees, ``(3, H, W)``.
+
+        The result raises a NetworkError where a transform of one's own gives something else.
+        """
+        if self.transform is None:
+            return evaluation_transform(self.input_size, mean=self.preprocessing["mean"], std=self.preprocessing["std"])
+        return partial(_transformed, self.transform)
+
+    def map_size(self) -> tuple[int, int] | None:
+        """Rows and columns of the maps; None where the network makes them itself."""
+        return None if makes_own_maps(unwrap(self.model)) else self.structure().grid
+
+    def describe(self) -> str:
+        """Where the weights come from, and how large the maps are."""
+        grid = self.map_size()
+        maps = "" if grid is None else f"; maps {grid[0]} x {grid[1]}"
+        return f"{self.source}{maps} at {self.image_shape[1]} x {self.image_shape[2]}"
+
+    def check(self, num_classes: int | None = None) -> None:
+        """Refuse what does not fit: another number of classes, names for other classes, images it cannot run on.
+
+        Raises:
+            UserError: Saying which.
+        """
+        found = self.num_classes
+        if num_classes is not None and found != num_classes:
+            raise CheckpointError(f"{self.name} tells {found} classes apart, the dataset has {num_classes}")
+        if self.class_names is not None and len(self.class_names) != found:
+            raise UserError(f"{len(self.class_names)} class names are given for {found} classes of {self.name}")
+        if not makes_own_maps(unwrap(self.model)):
+            self.structure()
+
+
+def _transformed(transform: Callable[[Image.Image], Tensor], image: Image.Image) -> Tensor:
+    tensor = transform(image)
+    if not isinstance(tensor, Tensor) or tensor.ndim != 3 or not tensor.is_floating_point():
+        given = f"{tuple(tensor.shape)} of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise NetworkError(f"transform= must give a float tensor (3, H, W), not {given}")
+    return tensor
 
 
 def bundled_datasets() -> list[str]:

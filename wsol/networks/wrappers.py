@@ -46,6 +46,11 @@ def _wrapping(model: nn.Module) -> str | None:
     return None
 
 
+def makes_own_maps(model: nn.Module) -> bool:
+    """Whether maps come from heads of the model's own, as with the training method ACoL."""
+    return hasattr(model, "class_activation_maps")
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Within it every module behaves as in evaluation; afterwards each is in the mode it was in.

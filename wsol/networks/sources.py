@@ -1,0 +1,175 @@
+"""Networks by what people have: a name, a file, a folder, a name on a hub, a function of their own."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import nn
+
+import tdam
+from tdam.checkpoints import find_config
+from tdam.errors import CheckpointError, UsageError, UserError
+
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+HUBS = ("hf-hub:", "hf_hub:", "timm/")
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt")
+
+
+def is_function(name: str) -> bool:
+    """Whether a name is of the form ``package.module:function``."""
+    return bool(FUNCTION.fullmatch(name))
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name is of a network on Hugging Face's hub."""
+    return name.startswith(HUBS)
+
+
+def parse_arguments(pairs: Iterable[str]) -> dict[str, Any]:
+    """Arguments of a function from ``KEY=VALUE``; values are Python literals where they read as such.
+
+    Raises:
+        UsageError: If a pair has no "=" or no name before it.
+
+    >>> parse_arguments(["depth=50", "widths=(1, 2)", "weights=DEFAULT"])
+    {'depth': 50, 'widths': (1, 2), 'weights': 'DEFAULT'}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--model-args {pair}: write NAME=VALUE")
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key] = value
+    return found
+
+
+def call_function(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The network that ``package.module:function`` makes; the current folder is looked in too.
+
+    Raises:
+        UserError: If there is no such function, it fails, or what it returns is no network.
+    """
+    module_name, _, function_name = name.partition(":")
+    folder = os.getcwd()
+    added = folder not in sys.path
+    if added:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"--model {name}: there is no module {error.name} here or among what is installed") from error
+    except Exception as error:  # a module of one's own may raise anything
+        raise UserError(f"--model {name}: importing {module_name} fails: {_first_line(error)}") from error
+    finally:
+        if added:
+            sys.path.remove(folder)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise UserError(f"--model {name}: {module_name} has no function {function_name}")
+    try:
+        network = function(**arguments)
+    except Exception as error:  # a function of one's own may raise anything
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise UserError(f"--model {name}: {function_name}({given}) fails: {_first_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"--model {name}: {function_name} returns {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def from_hub(name: str) -> nn.Module:
+    """A network of Hugging Face's hub, of timm or transformers, with its weights.
+
+    Raises:
+        UserError: If it cannot be had, for example without a connection.
+    """
+    repository = name.removeprefix("hf-hub:").removeprefix("hf_hub:")
+    try:
+        return timm.create_model(f"hf-hub:{repository}", pretrained=True)
+    except Exception as error:  # the hub's client raises errors of several libraries
+        first = error
+    try:
+        from transformers import AutoModelForImageClassification
+
+        return AutoModelForImageClassification.from_pretrained(repository)
+    except Exception:  # the first error says more of a timm network
+        raise UserError(
+            f"{name} cannot be had from huggingface.co: {_first_line(first)}; without a connection, download it "
+            "elsewhere and pass the folder or the file"
+        ) from first
+
+
+def from_folder(folder: Path) -> nn.Module:
+    """A network that `save_pretrained` of timm or transformers wrote.
+
+    Raises:
+        UserError: If the folder holds no such network.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} is a folder without config.json: name a checkpoint file, or a folder of Hugging Face"
+        )
+    try:
+        if '"architecture"' in (folder / "config.json").read_text():
+            return timm.create_model(f"local-dir:{folder}", pretrained=True)
+        from transformers import AutoModelForImageClassification
+
+        return AutoModelForImageClassification.from_pretrained(folder, local_files_only=True)
+    except ImportError as error:
+        raise UserError(f"{folder} holds a network of transformers: pip install transformers") from error
+    except Exception as error:  # a damaged folder makes either library raise nearly anything
+        raise CheckpointError(f"{folder} cannot be opened: {_first_line(error)}") from error
+
+
+def name_in_file(path: Path) -> str:
+    """The registered name of the network that a checkpoint of ours holds.
+
+    Raises:
+        CheckpointError: If the file is missing or does not say it.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    config = find_config(path)
+    if config is None:
+        raise CheckpointError(
+            f"{path} does not say of which network it is: name it, as in --model NAME --checkpoint {path}"
+        )
+    return str(config["model"])
+
+
+def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load a checkpoint into a network of any library, strictly.
+
+    Raises:
+        CheckpointError: If it does not fit, or would leave parts untrained.
+    """
+    report = tdam.load_checkpoint(network, path)
+    if report.initialised:
+        raise CheckpointError(f"{path} leaves {len(report.initialised)} parts untrained ({report.initialised[0]} …)")
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
+
+
+__all__ = [
+    "call_function",
+    "from_folder",
+    "from_hub",
+    "is_function",
+    "is_hub_name",
+    "load_weights",
+    "name_in_file",
+    "parse_arguments",
+]
