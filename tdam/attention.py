@@ -19,6 +19,7 @@ POOLINGS = ("max", "avg", "learned", "learned_shared")
 POOLING_COMBINES = ("sum", "mean")
 ORDERS = ("channel_spatial", "spatial_channel", "channel", "spatial", "parallel")
 CHANNEL_GATES = ("sigmoid", "softmax", "none")
+SPATIAL_SCORES = ("sum", "scaled")
 
 
 class TopDownAttention(nn.Module):
@@ -43,6 +44,9 @@ class TopDownAttention(nn.Module):
         order: "channel_spatial": the spatial step reads the channel-scaled map; "spatial_channel",
             "channel", "spatial"; "parallel": the sum of both steps, each on the bottom map itself (ours).
         channel_gate: g: "sigmoid", "softmax" over channels or "none".
+        spatial_score: What the spatial step takes the sigmoid of: "sum", sum_c s_c b_c, as published; "scaled", the
+            same over sqrt(Cb) (ours, as attention scores are scaled by Vaswani et al., NeurIPS 2017): the sum grows
+            with the number of channels, and a sigmoid that has saturated tells places apart no more.
         reduction: The hidden width is Ct // reduction, for both inputs.
         hidden_channels: The hidden width itself; None takes it from `reduction`.
         pool_grid: Side of the grid that "learned" poolings read.
@@ -65,6 +69,7 @@ class TopDownAttention(nn.Module):
         pooling_combine: str = "sum",
         order: str = "channel_spatial",
         channel_gate: str = "sigmoid",
+        spatial_score: str = "sum",
         reduction: int = 16,
         hidden_channels: int | None = None,
         pool_grid: int = 8,
@@ -77,6 +82,7 @@ class TopDownAttention(nn.Module):
         self.pooling_combine = check_name("pooling_combine", pooling_combine, POOLING_COMBINES)
         self.order = check_name("order", order, ORDERS)
         self.channel_gate = check_name("channel_gate", channel_gate, CHANNEL_GATES)
+        self.spatial_score = check_name("spatial_score", spatial_score, SPATIAL_SCORES)
         self.pool_grid = pool_grid
         self.identity = identity
 
@@ -175,14 +181,14 @@ class TopDownAttention(nn.Module):
     def modulate(self, bottom: Tensor, searchlight: Tensor) -> Tensor:
         """Apply the channel and spatial steps of a searchlight (B, Cb, 1, 1) to (B, Cb, hb, wb)."""
         if self.order == "spatial":
-            return bottom * _spatial_gate(bottom, searchlight)
+            return bottom * self._spatial_gate(bottom, searchlight)
         gate = self._channel_gate(searchlight)
         if self.order == "channel":
             return bottom * gate
         if self.order == "channel_spatial":
             # sum_c s_c (g_c b_c): the scaled map need not be written out before it is weighed.
-            return bottom * (gate * _spatial_gate(bottom, searchlight * gate))
-        spatial_gate = _spatial_gate(bottom, searchlight)
+            return bottom * (gate * self._spatial_gate(bottom, searchlight * gate))
+        spatial_gate = self._spatial_gate(bottom, searchlight)
         return bottom * (gate + spatial_gate) if self.order == "parallel" else bottom * (gate * spatial_gate)
 
     def _channel_gate(self, searchlight: Tensor) -> Tensor:
@@ -190,11 +196,18 @@ class TopDownAttention(nn.Module):
             return searchlight.softmax(dim=1)
         return searchlight.sigmoid() if self.channel_gate == "sigmoid" else searchlight
 
+    def _spatial_gate(self, x: Tensor, weight: Tensor) -> Tensor:
+        """sigmoid(sum_c weight_c x[c]) of x (B, C, h, w) and weight (B, C, 1, 1), as (B, 1, h, w)."""
+        if self.spatial_score == "scaled":
+            weight = weight / x.shape[1] ** 0.5
+        scores = torch.bmm(weight.flatten(1).unsqueeze(1), x.flatten(2))
+        return scores.sigmoid().view(x.shape[0], 1, x.shape[2], x.shape[3])
+
     def extra_repr(self) -> str:
         """The options that the submodules do not show."""
         return (
             f"attention={self.attention!r}, pooling={self.pooling}, pooling_combine={self.pooling_combine!r}, "
-            f"order={self.order!r}, channel_gate={self.channel_gate!r}"
+            f"order={self.order!r}, channel_gate={self.channel_gate!r}, spatial_score={self.spatial_score!r}"
         )
 
 
@@ -208,9 +221,3 @@ def check_pooling(pooling: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise UserError(f"pooling needs at least one of {', '.join(POOLINGS)}")
     return tuple(check_name("pooling", name, POOLINGS) for name in names)
-
-
-def _spatial_gate(x: Tensor, weight: Tensor) -> Tensor:
-    """sigmoid(sum_c weight_c x[c]) of x (B, C, h, w) and weight (B, C, 1, 1), as (B, 1, h, w)."""
-    scores = torch.bmm(weight.flatten(1).unsqueeze(1), x.flatten(2))
-    return scores.sigmoid().view(x.shape[0], 1, x.shape[2], x.shape[3])

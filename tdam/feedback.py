@@ -28,6 +28,7 @@ from tdam.attention import (
     CHANNEL_GATES,
     ORDERS,
     POOLING_COMBINES,
+    SPATIAL_SCORES,
     TopDownAttention,
     check_pooling,
 )
@@ -64,6 +65,7 @@ class FeedbackOptions:
         pooling_combine: "sum" or "mean".
         order: Order of the channel and the spatial step.
         channel_gate: Nonlinearity of the channel step.
+        spatial_score: What the spatial step takes the sigmoid of: "sum" or "scaled".
         reduction: Top channels per hidden channel.
         hidden_channels: Hidden channels, in place of `reduction`.
         pool_grid: Side of the grid of learned poolings; None: as the block's family does.
@@ -87,6 +89,7 @@ class FeedbackOptions:
     pooling_combine: str = "sum"
     order: str = "channel_spatial"
     channel_gate: str = "sigmoid"
+    spatial_score: str = "sum"
     reduction: int = 16
     hidden_channels: int | None = None
     pool_grid: int | None = None
@@ -105,6 +108,7 @@ class FeedbackOptions:
         check_name("pooling_combine", self.pooling_combine, POOLING_COMBINES)
         check_name("order", self.order, ORDERS)
         check_name("channel_gate", self.channel_gate, CHANNEL_GATES)
+        check_name("spatial_score", self.spatial_score, SPATIAL_SCORES)
         check_name("step_norm", self.step_norm, STEP_NORMS)
         check_name("init", self.init, INITS)
         object.__setattr__(self, "pooling", check_pooling(self.pooling))
@@ -265,6 +269,7 @@ class FeedbackBlock(nn.Module):
             pooling_combine=options.pooling_combine,
             order=options.order,
             channel_gate=options.channel_gate,
+            spatial_score=options.spatial_score,
             reduction=options.reduction,
             hidden_channels=options.hidden_channels,
             pool_grid=options.pool_grid or self.default_pool_grid(),

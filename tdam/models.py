@@ -29,6 +29,7 @@ def create_model(
     pooling_combine: str | None = None,
     order: str | None = None,
     channel_gate: str | None = None,
+    spatial_score: str | None = None,
     reduction: int | None = None,
     hidden_channels: int | None = None,
     pool_grid: int | None = None,
@@ -53,6 +54,7 @@ def create_model(
         pooling_combine: As above.
         order: As above.
         channel_gate: As above.
+        spatial_score: As above.
         reduction: As above.
         hidden_channels: As above.
         pool_grid: As above.

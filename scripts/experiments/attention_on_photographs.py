@@ -55,6 +55,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "tdam t2 m2": tdam_settings(distance=2),
     "tdam t2 m1 top": tdam_settings(attention="top"),
     "tdam t3 m1": tdam_settings(steps=3),
+    "tdam t2 m1 scaled": tdam_settings(spatial_score="scaled"),
     "plain stage gate": PLAIN_STAGE_GATE,
     "tdam t2 m1 stage gate": tdam_settings(stage_gate=True),
     "cross top": cross_settings("top"),

@@ -43,7 +43,8 @@ def by_hand(module: TopDownAttention, bottom: np.ndarray, top: np.ndarray) -> np
             return gate[:, None, None] * x
 
         def spatial(x: np.ndarray, s: np.ndarray = s) -> np.ndarray:
-            return sigmoid((s[:, None, None] * x).sum(0))[None] * x
+            scale = len(x) ** 0.5 if module.spatial_score == "scaled" else 1
+            return sigmoid((s[:, None, None] * x).sum(0) / scale)[None] * x
 
         outputs.append(
             {
@@ -60,8 +61,10 @@ def by_hand(module: TopDownAttention, bottom: np.ndarray, top: np.ndarray) -> np
 @pytest.mark.parametrize("attention", ["joint", "top", "sum"])
 @pytest.mark.parametrize("order", ["channel_spatial", "spatial_channel", "channel", "spatial", "parallel"])
 @pytest.mark.parametrize("channel_gate", ["sigmoid", "softmax", "none"])
-def test_matches_the_formulas(attention: str, order: str, channel_gate: str) -> None:
-    module = TopDownAttention(BOTTOM, TOP, attention=attention, order=order, channel_gate=channel_gate, reduction=2)
+@pytest.mark.parametrize("spatial_score", ["sum", "scaled"])
+def test_matches_the_formulas(attention: str, order: str, channel_gate: str, spatial_score: str) -> None:
+    options = {"attention": attention, "order": order, "channel_gate": channel_gate, "spatial_score": spatial_score}
+    module = TopDownAttention(BOTTOM, TOP, **options, reduction=2)
     bottom, top = maps()
     expected = by_hand(module, bottom.numpy(), top.numpy())
     np.testing.assert_allclose(module(bottom, top).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
