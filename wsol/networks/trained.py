@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import tdam
-from tdam.checkpoints import classes_of, find_config
+from tdam.checkpoints import classes_of, find_config, read_state_dict
 from tdam.errors import CheckpointError, UserError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
 from wsol.data.transforms import evaluation_transform
@@ -180,7 +180,7 @@ def open_trained(
     Args:
         model_name: Registered name of the network.
         dataset: Dataset it is to be used on; chooses the weights where no checkpoint is given.
-        checkpoint: A file of ours, of timm's or of the TDAM authors.
+        checkpoint: A file of ours, of timm's, of the TDAM authors or of a training method's authors.
         num_classes: Number of classes of the dataset; a checkpoint of another number is refused. None takes a
             checkpoint with as many classes as it has.
         runs: Folder that `wsol-train` writes into.
@@ -202,6 +202,8 @@ def open_trained(
     path = Path(checkpoint)
     if path.is_file() and (config := find_config(path)):
         return _ours(model_name, path, config, source, num_classes)
+    if path.is_file() and (opened := _of_authors(model_name, path, source, num_classes)):
+        return opened
     if num_classes is None:
         num_classes = classes_of(path, tdam.create_model(model_name))
     model = tdam.create_model(model_name, num_classes=num_classes)
@@ -231,6 +233,24 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
     model, _ = load_trained(path)
     names = config.get("class_names")
     return _trained(model, model_name, tuple(names) if names else None, source)
+
+
+def _of_authors(model_name: str, path: Path, source: str, num_classes: int | None) -> TrainedNetwork | None:
+    """Open a checkpoint that a training method's reference implementation wrote; None if no such names are in it."""
+    # Training methods make maps and so import what this package gives.
+    from wsol.methods import create_method, load_authors, method_of_authors
+
+    state = read_state_dict(path)
+    name = method_of_authors(state)
+    if name is None:
+        return None
+    if num_classes is None:
+        raise CheckpointError(f"{path} is a checkpoint of {name}'s authors: say its number of classes with num_classes=")
+    method = create_method(name, tdam.create_model(model_name, num_classes=num_classes))
+    untrained = load_authors(method, state, path)
+    if untrained:
+        raise CheckpointError(f"{path} of {name}'s authors has no classifier, so it tells no classes: nothing was opened")
+    return _trained(method.deployed, model_name, None, f"{source} of {name}'s authors")
 
 
 def _published(model_name: str) -> TrainedNetwork:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import tdam
-from tdam.errors import UserError
+import wsol
+from tdam.errors import CheckpointError, UserError
 from wsol.methods import create_method
 from wsol.training.config import TrainingConfig
 from wsol.training.optim import parameter_groups
@@ -110,3 +111,43 @@ def test_weight_decay_spares_what_the_authors_spare():
     assert all(name.endswith(".weight") and "norm" not in name for name in decayed)
     tokens = {"network.cls_token", "network.dist_token", "network.pos_embed"}
     assert decayed == {name for name, value in method.named_parameters() if value.ndim > 1} - tokens
+
+
+@pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
+def test_a_trained_network_comes_back_from_its_checkpoint_with_its_maps(method_name, tmp_path):
+    options = {"img_size": [48, 80], "embed_dim": 32, "depth": 2, "num_heads": 2}
+    network = tdam.create_model("vit_tiny_patch16_224", num_classes=3, **options)
+    method = create_method(method_name, network).eval()
+    config = {
+        "model": "vit_tiny_patch16_224",
+        "num_classes": 3,
+        "model_args": options,
+        "method": method_name,
+        "input_size": [3, 48, 80],
+        "trained": True,
+        "training": {"method_args": {}},
+    }
+    tdam.save_checkpoint(method.deployed, tmp_path / "best.safetensors", config)
+    opened = wsol.open_trained("vit_tiny_patch16_224", checkpoint=tmp_path / "best.safetensors", num_classes=3)
+    assert opened.input_size == (48, 80)
+    batch, targets = torch.randn(2, 3, 48, 80), torch.tensor([2, 0])
+    cams = wsol.class_activation_maps(opened.model, batch, targets)
+    assert torch.equal(cams.maps, method.class_activation_maps(batch, targets).maps)
+
+
+@pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
+def test_a_file_of_the_authors_opens_as_any_checkpoint(method_name, tmp_path):
+    """Their names, in their wrapping: `dict(epoch, state_dict, best_map)` with "module." before every name."""
+    trained = create_method(method_name, tdam.create_model("deit_tiny_patch16_224", num_classes=3)).eval()
+    theirs = {}
+    for key, value in trained.state_dict().items():
+        key = key.removeprefix("network.").replace(".threshold", ".thred").replace(".rate", ".fuse._loss_rate")
+        theirs[f"module.{key}"] = value
+    torch.save({"epoch": 60, "state_dict": theirs, "best_map": 0.0}, tmp_path / "authors.pth")
+    opened = wsol.open_trained("deit_tiny_patch16_224", checkpoint=tmp_path / "authors.pth", num_classes=3)
+    assert method_name in opened.source
+    batch = torch.randn(1, 3, 224, 224)
+    ours, expected = wsol.class_activation_maps(opened.model, batch), trained.class_activation_maps(batch)
+    assert torch.equal(ours.maps, expected.maps)
+    with pytest.raises(CheckpointError, match="does not fit method"):
+        wsol.open_trained("deit_tiny_patch16_224", checkpoint=tmp_path / "authors.pth", num_classes=4)
