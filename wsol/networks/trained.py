@@ -245,11 +245,15 @@ def _of_authors(model_name: str, path: Path, source: str, num_classes: int | Non
     if name is None:
         return None
     if num_classes is None:
-        raise CheckpointError(f"{path} is a checkpoint of {name}'s authors: say its number of classes with num_classes=")
+        raise CheckpointError(
+            f"{path} is a checkpoint of {name}'s authors: say its number of classes with num_classes="
+        )
     method = create_method(name, tdam.create_model(model_name, num_classes=num_classes))
     untrained = load_authors(method, state, path)
     if untrained:
-        raise CheckpointError(f"{path} of {name}'s authors has no classifier, so it tells no classes: nothing was opened")
+        raise CheckpointError(
+            f"{path} of {name}'s authors has no classifier, so it tells no classes: nothing was opened"
+        )
     return _trained(method.deployed, model_name, None, f"{source} of {name}'s authors")
 
 
