@@ -36,6 +36,8 @@ ACTIVATIONS = {
     "log_softmax": lambda scores: scores.log_softmax(1),
     "sigmoid": lambda scores: scores.sigmoid(),
 }
+# Functions whose result stands for a map as a module's does; others, such as a reshape, may be anything.
+ACTIVATING = ("relu", "relu_", "gelu", "silu", "leaky_relu", "elu", "hardswish", "mish")
 # Modules that hand a map on as it is, or coarser: the map before them is the network's own.
 PASSING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
 
@@ -246,17 +248,18 @@ def _single_place(calls: Sequence[Call], borders: Sequence[Call], vector: Tensor
         vectors = [call.output.flatten(1) for call in calls if _is_vector(call.output)]
         if any(same(mean, other) for mean in means for other in vectors if mean.shape == other.shape):
             return None
-    for call in borders:
-        pooled = pooled_as(call.output, vector, in_one=True)
-        if pooled is not None:
-            return _best_border([(other, pooled) for other in borders if other.output is call.output])
+    for among in (borders, calls):
+        for call in among:
+            pooled = pooled_as(call.output, vector, in_one=True)
+            if pooled is not None:
+                return _best_border([(other, pooled) for other in among if other.output is call.output])
     return None
 
 
 def _find_flattened(calls: Sequence[Call], vector: Tensor) -> tuple[Call, Pooled] | None:
     """The last map of several places whose every value the vector holds."""
-    flat = (call for call in reversed(calls) if not call.site.is_function and flattened_as(call.output, vector))
-    found = next(flat, None)
+    flat = [call for call in reversed(calls) if flattened_as(call.output, vector)]
+    found = next((call for call in flat if not call.site.is_function), next(iter(flat), None))
     return None if found is None else (found, Pooled("NCHW", "flattened"))
 
 
@@ -348,7 +351,7 @@ def _by_gradient(
         tensor = call.output
         if feature_layer is not None and (call.site.module != feature_layer or call.site.part != "output"):
             continue
-        if call.site.is_function or call.site.part == "input" or not call.site.module:
+        if call.site.part == "input" or (call.site.is_function and call.site.part not in ACTIVATING):
             continue
         if feature_layer is None and isinstance(modules.get(call.site.module), PASSING):
             continue

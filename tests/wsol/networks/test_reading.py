@@ -1,0 +1,178 @@
+"""Maps of networks that other people wrote, against the maps that their arithmetic defines."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+import torchvision
+from foreign_networks import CLASSES, NETWORKS, FunctionalReLU, MeanOfTokens, build
+from torch import nn
+
+import tdam
+import wsol
+from wsol.cam import InexactMapWarning
+from wsol.networks import NetworkError, structure_of
+
+IMAGES = torch.randn(3, 3, 48, 32, generator=torch.Generator().manual_seed(0))
+CLASS_IDS = torch.tensor([4, 0, 2])
+
+
+def maps_of(network, class_ids=CLASS_IDS):
+    with torch.no_grad():
+        return network.truth(IMAGES)[torch.arange(3), class_ids]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_class_activation_maps_are_those_of_the_definition(kind):
+    network = build(kind)
+    cams = wsol.class_activation_maps(network, IMAGES, CLASS_IDS)
+    torch.testing.assert_close(cams.maps[0], maps_of(network), atol=1e-5, rtol=1e-4)
+    assert structure_of(network, (3, 48, 32)).is_exact
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind.__name__ not in ("NormAfterPooling", "Flattened")])
+def test_grad_cam_is_the_rectified_map_over_the_number_of_places(kind):
+    # Selvaraju et al. (ICCV 2017), section 3.1, wherever a linear layer follows mean pooling.
+    network = build(kind)
+    grad_cam = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method="grad-cam").maps[0]
+    expected = maps_of(network).relu() / grad_cam[0].numel()
+    if kind.__name__ == "MapsOfClasses":
+        assert torch.allclose(grad_cam, expected, atol=1e-6)
+        return
+    torch.testing.assert_close(grad_cam, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_probabilities_are_traced_back_to_logits():
+    network = build(next(kind for kind in NETWORKS if kind.__name__ == "Softmaxed"))
+    cams = wsol.class_activation_maps(network, IMAGES)
+    torch.testing.assert_close(cams.logits[0].softmax(1), network(IMAGES).detach())
+    assert structure_of(network, (3, 48, 32)).activation == "softmax"
+
+
+def test_an_inexact_map_says_by_how_much():
+    class Tanh(FunctionalReLU):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Linear(8, 8)
+
+        def forward(self, x):
+            return self.fc((10 * self.hidden(self.features(x).mean((2, 3)))).tanh())
+
+    network = build(Tanh)
+    with pytest.warns(InexactMapWarning, match="misses the logit by up to"):
+        cams = wsol.class_activation_maps(network, IMAGES, CLASS_IDS)
+    # What is left is the gradient of the logit with respect to the pooled features.
+    features = network.features(IMAGES).detach()
+    pooled = features.mean((2, 3)).requires_grad_()
+    logits = network.fc((10 * network.hidden(pooled)).tanh())
+    (weights,) = torch.autograd.grad(logits.gather(1, CLASS_IDS[:, None]).sum(), pooled)
+    expected = torch.einsum("bdhw,bd->bhw", features, weights)
+    torch.testing.assert_close(cams.maps[0], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (4, 4), (40, 24)])
+def test_small_and_other_sizes(size):
+    network = build(FunctionalReLU)
+    images = torch.randn(2, 3, *size)
+    cams = wsol.class_activation_maps(network, images, torch.tensor([1, 2]))
+    expected = network.truth(images)[torch.arange(2), [1, 2]].detach()
+    torch.testing.assert_close(cams.maps[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_resnet_whose_last_map_is_one_place():
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(num_classes=CLASSES).eval()
+    assert str(structure_of(network, (3, 32, 32)).feature) == "layer4"
+    cams = wsol.class_activation_maps(network, torch.randn(2, 3, 32, 32))
+    chosen = cams.logits[0].gather(1, cams.class_ids[0][:, None])[:, 0]
+    torch.testing.assert_close(cams.maps[0, :, 0, 0] + network.fc.bias[cams.class_ids[0]].detach(), chosen)
+
+
+@pytest.mark.parametrize("wrap", ["DataParallel", "compiled", "AveragedModel", "ModelEmaV3", "twice"])
+def test_wrappers_change_nothing(wrap):
+    from timm.utils import ModelEmaV3
+
+    network = build(MeanOfTokens)
+    wrapped = {
+        "DataParallel": lambda: nn.DataParallel(network),
+        "compiled": lambda: torch.compile(network),
+        "AveragedModel": lambda: torch.optim.swa_utils.AveragedModel(network),
+        "ModelEmaV3": lambda: ModelEmaV3(network),
+        "twice": lambda: torch.compile(nn.DataParallel(network)),
+    }[wrap]()
+    for method in ("cam", "layer-cam"):
+        expected = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method=method).maps
+        torch.testing.assert_close(wsol.class_activation_maps(wrapped, IMAGES, CLASS_IDS, method=method).maps, expected)
+
+
+@pytest.mark.parametrize("method", ["cam", "grad-cam", "activation"])
+@pytest.mark.parametrize("name", ["resnet_mini", "resnet_mini_tdam"])
+def test_train_mode_and_statistics_stay(name, method):
+    torch.manual_seed(0)
+    network = tdam.create_model(name, num_classes=CLASSES).train()
+    network.layer4.eval()
+    before = copy.deepcopy(network.state_dict())
+    modes = [module.training for module in network.modules()]
+    cams = wsol.class_activation_maps(network, torch.randn(2, 3, 96, 96), CLASS_IDS[:2], method=method)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert [module.training for module in network.modules()] == modes
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    assert not cams.maps.requires_grad
+
+
+def test_named_layers_take_the_place_of_those_found():
+    network = build(FunctionalReLU)
+    found = structure_of(network, (3, 48, 32), feature_layer="one")
+    assert found.feature_layer == "one"
+    maps = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method="grad-cam", feature_layer="one").maps
+    assert maps.shape == (1, 3, 24, 16)
+    with pytest.raises(tdam.UnknownNameError, match="feature_layer"):
+        wsol.class_activation_maps(network, IMAGES, feature_layer="three")
+    with pytest.raises(NetworkError, match="classifier one"):
+        wsol.class_activation_maps(network, IMAGES, classifier="one")
+
+
+def test_a_replaced_head_is_found_anew():
+    network = build(FunctionalReLU)
+    wsol.class_activation_maps(network, IMAGES, CLASS_IDS)
+    network.fc = nn.Linear(8, CLASSES)
+    cams = wsol.class_activation_maps(network, IMAGES, CLASS_IDS)
+    torch.testing.assert_close(cams.maps[0], maps_of(network), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.full((CLASSES, 8), torch.nan), "fc.weight holds NaN or infinite"),
+        (torch.full((CLASSES, 8), -torch.inf), "fc.weight holds NaN or infinite"),
+        (torch.ones(CLASSES, 8, dtype=torch.int8), "fc.weight holds int8"),
+        (torch.ones(CLASSES, 8, dtype=torch.bool), "fc.weight holds bool"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_refused(weight, message):
+    network = build(FunctionalReLU)
+    network.fc.weight = nn.Parameter(weight, requires_grad=False)
+    for open_it in (wsol.Localizer, lambda model: wsol.class_activation_maps(model, IMAGES)):
+        with pytest.raises(NetworkError, match=message):
+            open_it(network)
+
+
+def test_what_is_no_classifier_says_so():
+    with pytest.raises(NetworkError, match="not logits"):
+        wsol.class_activation_maps(nn.Conv2d(3, 4, 1), IMAGES)
+    with pytest.raises(NetworkError, match="does not run on images of 3 x 48 x 32"):
+        wsol.class_activation_maps(nn.Sequential(nn.Conv2d(1, 4, 1), nn.Flatten()), IMAGES)
+    with pytest.raises(NetworkError, match="no tensor with rows and columns"):
+        wsol.class_activation_maps(
+            nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 32, 4), nn.ReLU(), nn.Linear(4, 4)), IMAGES
+        )
+
+
+def test_exact_networks_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InexactMapWarning)
+        wsol.class_activation_maps(build(FunctionalReLU), IMAGES)
