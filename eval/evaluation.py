@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from eval.report import write_evaluation
 from tdam.errors import UserError
 from tdam.files import folder_lock
 from wsol import draw
-from wsol.data import DatasetError, LocalizationDataset
+from wsol.data import DatasetError, GroundTruth, LocalizationDataset
 from wsol.sweep import cam_thresholds
 
 PARTIAL = "partial"
@@ -70,7 +71,7 @@ def evaluate(
     source = opened.source(opened.dataset, options.score_maps)
     with _working_folder(options, process) as folder:
         run = _Run(opened, process, folder / PARTIAL, progress)
-        thresholds = choose_thresholds(run)
+        thresholds = replace(choose_thresholds(run), rules=options.threshold_rules)
         judged = run.judge(opened.dataset, source, thresholds)
         evaluation = summarize(run, judged, source)
         if process.is_first and options.output is not None:
@@ -89,7 +90,13 @@ class _Run:
         self._folder = folder
         self._progress = progress
 
-    def judge(self, dataset: LocalizationDataset, source: MapSource, thresholds: Thresholds) -> JudgedSplit:
+    def judge(
+        self,
+        dataset: LocalizationDataset,
+        source: MapSource,
+        thresholds: Thresholds,
+        selection: GroundTruth | None = None,
+    ) -> JudgedSplit:
         """Judge a split; what only the figures of the judged split need is left out for the validation split."""
         split = dataset.ground_truth.split
         asked_for = split == self.options.split
@@ -104,6 +111,7 @@ class _Run:
             self._folder / split,
             mask_of=_masks(dataset) if asked_for else None,
             with_attention_shift=asked_for and self.options.attention_shift,
+            selection=selection,
             process=self.process,
             resume=self.options.resume,
             facts=self._facts(thresholds),
@@ -114,6 +122,8 @@ class _Run:
     def _facts(self, thresholds: Thresholds) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in IDENTITY} | {
             "weights": self.opened.weights_digest,
+            "selection_boxes": str(self.options.selection_boxes),
+            "threshold_rules": list(thresholds.rules),
             "fixed_threshold": thresholds.fixed,
             "val_thresholds": thresholds.val,
         }
@@ -146,12 +156,27 @@ def choose_thresholds(run: _Run) -> Thresholds:
     try:
         dataset = opened.split("val")
     except DatasetError as error:
+        if options.selection_boxes is not None:
+            raise
         return Thresholds(fixed, chosen_on=f"no threshold was chosen on val: {error}")
-    if not any(len(boxes) for boxes in dataset.ground_truth.boxes):
+    truth, path = dataset.ground_truth, options.selection_boxes
+    selection = None if path is None else truth.with_boxes(path)
+    has_boxes = any(len(boxes) for boxes in truth.boxes)
+    if not has_boxes and selection is None:
         return Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
-    judged = run.judge(dataset, opened.source(dataset, options.val_score_maps), Thresholds(fixed))
-    chosen = {row: curves.best_threshold for row, curves in count_split(judged).curves.items()}
-    return Thresholds(fixed, chosen, f"{dataset.ground_truth.dataset} val, {len(dataset)} images")
+    judged = run.judge(dataset, opened.source(dataset, options.val_score_maps), Thresholds(fixed), selection)
+    chosen = Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
+    if has_boxes:
+        chosen = Thresholds(fixed, _best_thresholds(judged), f"{truth.dataset} val, {len(dataset)} images")
+    if selection is None:
+        return chosen
+    boxed = sum(len(boxes) > 0 for boxes in selection.boxes)
+    selected_on = f"boxes of {path} for {boxed} of {len(dataset)} images of {truth.dataset} val"
+    return replace(chosen, selection=_best_thresholds(judged.by_selection()), selected_on=selected_on)
+
+
+def _best_thresholds(judged: JudgedSplit) -> dict[str, float]:
+    return {row: curves.best_threshold for row, curves in count_split(judged).curves.items()}
 
 
 def _earlier_thresholds(fixed: float, path: Path) -> Thresholds:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tdam.errors import UsageError
+from wsol.thresholds import DEFAULT_RULES, find_rule
 
 # Options that say how maps are computed from a network; any of them may change digits.
 INFERENCE_OPTIONS = ("method", "scope", "precision", "fold_norms", "channels_last", "compile")
@@ -37,6 +38,9 @@ class EvaluationOptions:
         threshold: The fixed score-map threshold; default: the protocol's.
         val: Choose a threshold on the validation split where it exists.
         val_results: Take the thresholds chosen on val from this earlier results.json.
+        selection_boxes: A second list of boxes of the validation split, made without people, as a localization.txt of
+            wsolevaluation: thresholds are also chosen by it, see docs/which-threshold.md.
+        threshold_rules: Rules by which every map also finds its own threshold, see docs/which-threshold.md.
         attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
         method: Map method: cam, grad-cam, layer-cam, …
         scope: Stages that take a step's count: last or all.
@@ -72,6 +76,8 @@ class EvaluationOptions:
     threshold: float | None = None
     val: bool = True
     val_results: Path | None = None
+    selection_boxes: Path | None = None
+    threshold_rules: tuple[str, ...] = DEFAULT_RULES
     attention_shift: bool = True
     method: str = "cam"
     scope: str = "last"
@@ -100,5 +106,12 @@ class EvaluationOptions:
             raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
         if self.gallery < 0 or self.bootstrap < 0:
             raise UsageError("--gallery and --bootstrap must be at least 0")
+        for rule in self.threshold_rules:
+            find_rule(rule)
+        if self.selection_boxes is not None and (not self.val or self.split != "test" or self.val_results is not None):
+            raise UsageError(
+                "--selection-boxes are boxes of the val split, which is judged to choose thresholds for test: "
+                "leave out --no-val, --val-results and --split"
+            )
         if self.threshold is not None and not 0 <= self.threshold < 1:
             raise UsageError(f"--threshold must lie in [0, 1), got {self.threshold}")

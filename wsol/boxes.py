@@ -68,12 +68,17 @@ def boxes_from_score_map(
     [[2, 1, 5, 3]]
     """
     check_name("box rule", rule, BOX_RULES)
-    contours = _contours(score_map, threshold)
+    return boxes_of_cut(*_cut(score_map, threshold), rule)
+
+
+def boxes_of_cut(quantized: npt.NDArray[np.uint8], cut: int, rule: BoxRule = "largest") -> Boxes:
+    """The boxes of `boxes_from_score_map` at a cut of the 8-bit map ``(H, W)``; the object lies strictly above it."""
+    contours = _contours(quantized, cut)
     if not contours:
         return np.zeros((1, 4), dtype=np.int64)
     if rule == "largest":
         contours = [max(contours, key=cv2.contourArea)]
-    height, width = np.shape(score_map)
+    height, width = quantized.shape
     corners = [cv2.boundingRect(contour) for contour in contours]
     return np.array([[x, y, min(x + w, width - 1), min(y + h, height - 1)] for x, y, w, h in corners], dtype=np.int64)
 
@@ -96,17 +101,21 @@ def largest_contour(score_map: npt.NDArray[np.floating], threshold: float = 0.2)
     >>> sorted(largest_contour(score_map).tolist())
     [[2, 1], [2, 2], [4, 1], [4, 2]]
     """
-    contours = _contours(score_map, threshold)
+    contours = _contours(*_cut(score_map, threshold))
     if not contours:
         return np.zeros((0, 2), dtype=np.int64)
     return np.asarray(max(contours, key=cv2.contourArea), dtype=np.int64).reshape(-1, 2)
 
 
-def _contours(score_map: npt.NDArray[np.floating], threshold: float) -> Sequence[Any]:
+def _cut(score_map: npt.NDArray[np.floating], threshold: float) -> tuple[npt.NDArray[np.uint8], int]:
+    """The 8-bit map, and the cut of it that a threshold relative to its maximum means."""
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold must lie in [0, 1), got {threshold}")
     quantized = quantize_score_map(score_map)
-    cut = int(threshold * int(quantized.max()))
+    return quantized, int(threshold * int(quantized.max()))
+
+
+def _contours(quantized: npt.NDArray[np.uint8], cut: int) -> Sequence[Any]:
     foreground = (quantized > cut).astype(np.uint8)
     return cv2.findContours(foreground, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,8 @@ class Curves:
         largest: MaxBoxAcc curve ``(n,)`` of each IoU threshold: box of the largest contour.
         all: MaxBoxAccV2 curve ``(n,)`` of each IoU threshold: best box of all contours.
         localization: ``gt_known_loc``, ``top1_loc`` and ``top5_loc`` ``(n,)``, at IoU 0.5.
-        at_policy: The localization figures at the thresholds known beforehand: policy ("headline", "fixed") -> figure.
+        at_policy: The localization figures at the thresholds known beforehand, and at those that each map finds for
+            itself: policy ("headline", "fixed", or the name of a rule) -> figure.
     """
 
     thresholds: npt.NDArray[np.float64]
@@ -142,8 +143,9 @@ class _RowSums:
     have too many thresholds for counts per class; there the images' weights are summed.
     """
 
-    def __init__(self, weights: ImageWeights) -> None:
+    def __init__(self, weights: ImageWeights, policies: Sequence[str]) -> None:
         self._weights = weights
+        self._policies = policies
         self._curves: dict[str, Any] = {}
         self._kept: Any = 0
         self._classes: Any = 0
@@ -168,7 +170,7 @@ class _RowSums:
         """Everything about boxes in percent."""
         share = 100.0 if self._weights.macro else 100.0 / self._weights.num_boxed
         percent = {figure: np.asarray(total, dtype=np.float64) * share for figure, total in self._curves.items()}
-        kept = self._weights.percent(self._kept, boxed_only=True).reshape(len(POLICIES), len(LOC_FIGURES))
+        kept = self._weights.percent(self._kept, boxed_only=True).reshape(len(self._policies), len(LOC_FIGURES))
         return Curves(
             thresholds=thresholds,
             largest={iou: percent[f"largest@{iou}"] for iou in IOU_THRESHOLDS},
@@ -176,7 +178,7 @@ class _RowSums:
             localization={name: percent[name] for name in LOC_FIGURES},
             at_policy={
                 policy: dict(zip(LOC_FIGURES, kept[place].tolist(), strict=True))
-                for place, policy in enumerate(POLICIES)
+                for place, policy in enumerate(self._policies)
             },
         )
 
@@ -195,6 +197,7 @@ def count_split(judged: JudgedSplit, cam_threshold_interval: float = 0.001) -> C
     """
     thresholds = cam_thresholds(cam_threshold_interval)
     weights = ImageWeights(judged.ground_truth, judged.protocol)
+    policies = (*POLICIES, *judged.thresholds.rules)
     sums: dict[str, _RowSums] = {}
     degenerate: list[int] = []
     unreadable: list[int] = []
@@ -204,7 +207,7 @@ def count_split(judged: JudgedSplit, cam_threshold_interval: float = 0.001) -> C
         unreadable += index[records["unreadable"]].tolist()
         stand_ins, place = distinct_thresholds(np.unique(records["maximum"]), thresholds)
         for name, (curves_at, kept, classes) in _sources(judged, records).items():
-            sums.setdefault(name, _RowSums(weights)).add(index, curves_at(stand_ins), place, kept, classes)
+            sums.setdefault(name, _RowSums(weights, policies)).add(index, curves_at(stand_ins), place, kept, classes)
     return Counts(
         curves={name: row.curves(thresholds) for name, row in sums.items()} if weights.num_boxed else {},
         classification={name: row.classification() for name, row in sums.items() if judged.has_logits},

@@ -24,6 +24,7 @@ def row_figures(judged: JudgedSplit, counts: Counts, row: str) -> dict[str, Any]
     classification = counts.classification.get(row, {})
     pixels = judged.pixel_metrics.get(row)
     curves = counts.curves.get(row)
+    rules = judged.thresholds.rules
     figures: dict[str, Any] = {
         "top1_cls": classification.get("top1_cls"),
         "top5_cls": classification.get("top5_cls"),
@@ -31,9 +32,14 @@ def row_figures(judged: JudgedSplit, counts: Counts, row: str) -> dict[str, Any]
         "max_box_acc": None,
         "max_box_acc_v2": None,
         "pxap": None if pixels is None else pixels.compute(),
+        "by_rule": None,
     }
     if curves is None:
         return figures
+    known = LOC_FIGURES if judged.has_logits else LOC_FIGURES[:1]
+    figures["by_rule"] = {
+        rule: {name: curves.at_policy[rule][name] if name in known else None for name in LOC_FIGURES} for rule in rules
+    }
     by_iou, by_iou_v2 = curves.max_box_acc(), curves.max_box_acc_v2()
     return figures | {
         "max_box_acc": by_iou[0.5],
@@ -47,9 +53,11 @@ def _at_thresholds(judged: JudgedSplit, counts: Counts, row: str, figure: str) -
     """One localization figure under each threshold policy."""
     curves = counts.curves.get(row)
     if curves is None or (figure != "gt_known_loc" and not judged.has_logits):
-        return {"fixed": None, "val": None, "oracle": None}
+        return dict.fromkeys(("fixed", "selection", "val", "oracle"))
+    selection = judged.thresholds.selection or {}
     return {
         "fixed": curves.at_policy["fixed"][figure],
+        "selection": curves.at(selection[row])[figure] if row in selection else None,
         "val": _at_val(judged, curves, row, figure),
         "oracle": float(curves.localization[figure].max()),
     }

@@ -36,7 +36,7 @@ from eval.evaluation import evaluate
 from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
 from eval.output.compare import compare_all, comparison_table
-from eval.output.table import results_table
+from eval.output.table import results_table, threshold_table
 from eval.report import write_comparison
 from tdam.errors import one_line_errors
 
@@ -95,6 +95,8 @@ def run(arguments: Sequence[str]) -> None:
                 if images:
                     console.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}")
             console.print(results_table([results]))
+            if (choices := threshold_table(results)) is not None:
+                console.print(choices)
             if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
                 console.print(
                     f"waiting for images: {waiting:.0%} of the time (--workers reads them in other processes)"

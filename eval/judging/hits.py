@@ -19,7 +19,8 @@ from wsol.sweep import cut_table
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 LOC_FIGURES = ("gt_known_loc", "top1_loc", "top5_loc")
 CLS_FIGURES = ("top1_cls", "top5_cls")
-# Thresholds that are known before the images are seen: what a record's hits are decided at.
+# Thresholds that are known before the images are seen: what a record's hits are decided at. After these come the rules
+# by which every map finds its own threshold.
 POLICIES = ("headline", "fixed")
 Figure = Literal["gt_known_loc", "top1_loc", "top5_loc"]
 
@@ -60,7 +61,13 @@ def row_hits(
     Returns:
         ``(N, n)`` bool by key: ``largest@<iou>``, ``all@<iou>``, ``gt_known_loc``, ``top1_loc``, ``top5_loc``.
     """
-    cuts = cut_table(records["maximum"][:, row], thresholds)
+    return hits_at_cuts(records, row, cut_table(records["maximum"][:, row], thresholds), protocol)
+
+
+def hits_at_cuts(
+    records: npt.NDArray[np.void], row: int, cuts: npt.NDArray[np.int64], protocol: Protocol
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """The figures of `row_hits` at each image's own cuts ``(N, n)`` of its 8-bit map."""
     reached = {
         rule: np.take_along_axis(records[f"reached_{rule}"][:, row], cuts, axis=1) for rule in ("largest", "all")
     }
@@ -90,7 +97,11 @@ def any_step_hits(
 
 
 def decide_hits(
-    records: npt.NDArray[np.void], row: int, thresholds: Sequence[float], protocol: Protocol
+    records: npt.NDArray[np.void],
+    row: int,
+    thresholds: Sequence[float],
+    protocol: Protocol,
+    own_cuts: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """The answers that a record keeps: whether each image is found at the thresholds known beforehand.
 
@@ -99,11 +110,15 @@ def decide_hits(
         row: Number of the row.
         thresholds: One per policy of `POLICIES`.
         protocol: Says which IoU each figure demands.
+        own_cuts: Cuts ``(N, R)`` that each map found by the rules; None where there are no rules.
 
     Returns:
-        ``(N, len(POLICIES), len(LOC_FIGURES))``.
+        ``(N, len(POLICIES) + R, len(LOC_FIGURES))``.
     """
-    hits = row_hits(records, row, np.asarray(thresholds, dtype=np.float64), protocol)
+    cuts = cut_table(records["maximum"][:, row], np.asarray(thresholds, dtype=np.float64))
+    if own_cuts is not None:
+        cuts = np.concatenate([cuts, own_cuts], axis=1)
+    hits = hits_at_cuts(records, row, cuts, protocol)
     return np.stack([hits[figure] for figure in LOC_FIGURES], axis=-1)
 
 

@@ -24,7 +24,8 @@ from eval.protocols import Protocol
 from wsol.boxes import boxes_from_score_map
 from wsol.data import GroundTruth
 from wsol.metrics import PixelAveragePrecision, label_ranks
-from wsol.sweep import best_iou_per_cut, cut_table
+from wsol.sweep import best_iou_per_cut, cut_table, quantize
+from wsol.thresholds import find_rule
 
 FUSED_ROWS = ("mean", "max", "confidence")
 NO_BOXES = np.zeros((0, 4))
@@ -59,6 +60,7 @@ class SplitPass:
         pixel_metrics: PxAP of every row, updated by `judge`; empty where the split has no masks.
         filtered_steps: The TDAM authors' accuracy, updated by `judge`; None where the protocol does not ask for it.
         attention_shift: Figures of how maps move from step to step, updated by `judge`; None where not asked for.
+        selection: Lists of the same split with selection boxes in place of the ground truth's; None where not given.
     """
 
     ground_truth: GroundTruth
@@ -69,6 +71,12 @@ class SplitPass:
     pixel_metrics: dict[str, PixelAveragePrecision]
     filtered_steps: FilteredStepAccuracy | None = None
     attention_shift: AttentionShift | None = None
+    selection: GroundTruth | None = None
+
+    @property
+    def record(self) -> np.dtype[np.void]:
+        """What is kept of every image."""
+        return record_of(self.rows, self.thresholds, self.selection)
 
     def judge(self, batch: MapBatch) -> Records:
         """Judge one batch.
@@ -82,15 +90,19 @@ class SplitPass:
         indices = batch.indices
         labels = self.ground_truth.labels[indices]
         probabilities = None if batch.logits is None else softmax(batch.logits)
-        records = np.zeros(len(indices), dtype=record_type(len(self.rows)))
+        records = np.zeros(len(indices), dtype=self.record)
         records["index"] = indices
         records["unreadable"] = [index in batch.unreadable for index in indices.tolist()]
         records["boxed"] = [len(self.ground_truth.boxes[index]) > 0 for index in indices.tolist()]
         records["degenerate"][:, : len(batch.degenerate)] = batch.degenerate.T
-        truth = self._boxes_in_map(indices, batch.score_maps.shape[-2:])
+        map_size = batch.score_maps.shape[-2:]
+        truth = self._boxes_in_map(self.ground_truth, indices, map_size)
+        selection = None if self.selection is None else self._boxes_in_map(self.selection, indices, map_size)
         for number, (name, maps, scores) in enumerate(self._rows_of(batch, probabilities, labels)):
             self._classify(records, number, scores, labels)
             self._localize(records, number, name, maps, truth)
+            if selection is not None:
+                self._compare_with_selection(records, number, maps, selection)
             self._count_pixels(name, maps, records)
         self._box_predictions(records, batch)
         if self.filtered_steps is not None and batch.predicted_cams is not None and batch.logits is not None:
@@ -115,13 +127,14 @@ class SplitPass:
         fused = fuse_steps(batch.score_maps, probabilities, labels)
         return rows + [(name, fused[name].score_maps, fused[name].probabilities) for name in self.rows[steps:]]
 
-    def _boxes_in_map(self, indices: npt.NDArray[np.int64], map_size: tuple[int, ...]) -> list[npt.NDArray[Any]]:
-        """Ground-truth boxes of each image in score-map pixels, ``(K, 4)``; an image without any has K = 0."""
+    def _boxes_in_map(
+        self, lists: GroundTruth, indices: npt.NDArray[np.int64], map_size: tuple[int, ...]
+    ) -> list[npt.NDArray[Any]]:
+        """Boxes of each image in score-map pixels, ``(K, 4)``; an image without any has K = 0."""
         height, width = map_size
         truth: list[npt.NDArray[Any]] = []
         for index in indices.tolist():
-            boxes = self.ground_truth.boxes[index]
-            size = self.ground_truth.sizes[index]
+            boxes, size = lists.boxes[index], lists.sizes[index]
             truth.append(self.protocol.map_boxes(boxes, size, (width, height)) if len(boxes) else NO_BOXES)
         return truth
 
@@ -142,7 +155,7 @@ class SplitPass:
         records["reached_largest"][:, row] = np.where(judged[:, None], iou_levels(sweep.largest), 0)
         records["reached_all"][:, row] = np.where(judged[:, None], iou_levels(sweep.all), 0)
         thresholds = (self.thresholds.headline(name), self.thresholds.fixed)
-        records["hit"][:, row] = decide_hits(records, row, thresholds, self.protocol)
+        records["hit"][:, row] = decide_hits(records, row, thresholds, self.protocol, self._own_cuts(maps))
         headline, fixed = cut_table(sweep.maximum, thresholds).T
         image = np.arange(len(sweep))
         for field, cut in (("iou", headline), ("iou_fixed", fixed)):
@@ -151,6 +164,25 @@ class SplitPass:
         found = sweep.largest_boxes[image, headline]
         records["box"][:, row] = self._in_image(records, found, maps.shape[-2:])
         records["outcome"][:, row] = self._outcomes(records, row, found, truth)
+
+    def _own_cuts(self, maps: npt.NDArray[np.floating]) -> npt.NDArray[np.int64] | None:
+        """Cuts ``(B, R)`` that each map finds by the rules."""
+        if not self.thresholds.rules:
+            return None
+        quantized = quantize(maps)
+        return np.stack([find_rule(rule).cuts(quantized) for rule in self.thresholds.rules], axis=1)
+
+    def _compare_with_selection(
+        self,
+        records: Records,
+        row: int,
+        maps: npt.NDArray[np.floating],
+        selection: Sequence[npt.NDArray[Any]],
+    ) -> None:
+        boxes = [one if len(one) else PLACEHOLDER for one in selection]
+        sweep = best_iou_per_cut(maps, boxes, self.protocol.convention)
+        judged = np.array([len(one) > 0 for one in selection]) & ~records["unreadable"]
+        records["reached_selection"][:, row] = np.where(judged[:, None], iou_levels(sweep.largest), 0)
 
     def _outcomes(
         self, records: Records, row: int, found: npt.NDArray[Any], truth: Sequence[npt.NDArray[Any]]
@@ -220,6 +252,11 @@ class SplitPass:
             mask = None if records["unreadable"][position] else self.mask_of(index, maps.shape[-2:])
             if mask is not None:
                 self.pixel_metrics[name].update(maps[position : position + 1], mask[None])
+
+
+def record_of(rows: Sequence[str], thresholds: Thresholds, selection: GroundTruth | None) -> np.dtype[np.void]:
+    """The record of one image of a split that is judged so."""
+    return record_type(len(rows), len(thresholds.rules), selection is not None)
 
 
 def new_pixel_metrics(rows: Sequence[str], has_masks: bool) -> dict[str, PixelAveragePrecision]:

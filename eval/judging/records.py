@@ -26,8 +26,13 @@ RESTART = "--restart instead of --resume judges all images anew"
 Records = npt.NDArray[np.void]
 
 
-def record_type(num_rows: int) -> np.dtype[np.void]:
+def record_type(num_rows: int, num_rules: int = 0, with_selection: bool = False) -> np.dtype[np.void]:
     """The record of one image with `num_rows` rows.
+
+    Args:
+        num_rows: Steps and fusions.
+        num_rules: Rules by which every map finds its own threshold.
+        with_selection: Whether the boxes are also compared with selection boxes.
 
     Fields (one value per row unless said otherwise):
         index: Position of the image in the split, one per image.
@@ -37,7 +42,9 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
         maximum: Maximum of the 8-bit map.
         reached_largest, reached_all: Per cut, the IoU level (see `eval.judging.hits.iou_levels`) of the box of the
             largest contour, and of the best box of all contours; 0 for an image that is unreadable or has no box.
-        hit: Whether the image is found, per threshold policy and figure (`eval.judging.hits`: POLICIES, LOC_FIGURES).
+        reached_selection: As `reached_largest`, against the selection boxes; only `with_selection`.
+        hit: Whether the image is found, per threshold policy and figure (`eval.judging.hits`: POLICIES, then the rules;
+            LOC_FIGURES).
         class_id, confidence: Top class and its probability; -1 and NaN where only maps are known.
         in_top1, in_top5: Whether the label is among the first one and five classes.
         box: Box of the label's map at the headline threshold, ``x0 y0 x1 y1`` in pixels of the original image; -1
@@ -48,8 +55,10 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
         iou_fixed: IoU of the box at the fixed threshold.
     """
     rows = (num_rows,)
+    selection = [("reached_selection", np.uint8, (num_rows, NUM_CUTS))] if with_selection else []
     return np.dtype(
         [
+            *selection,
             ("index", np.int64),
             ("unreadable", np.bool_),
             ("boxed", np.bool_),
@@ -57,7 +66,7 @@ def record_type(num_rows: int) -> np.dtype[np.void]:
             ("maximum", np.uint8, rows),
             ("reached_largest", np.uint8, (num_rows, NUM_CUTS)),
             ("reached_all", np.uint8, (num_rows, NUM_CUTS)),
-            ("hit", np.bool_, (num_rows, len(POLICIES), len(LOC_FIGURES))),
+            ("hit", np.bool_, (num_rows, len(POLICIES) + num_rules, len(LOC_FIGURES))),
             ("class_id", np.int32, rows),
             ("confidence", np.float32, rows),
             ("in_top1", np.bool_, rows),
@@ -79,7 +88,7 @@ class RecordFile:
 
     Args:
         path: The file; what it holds is kept only as far as `keep` says.
-        num_rows: Rows per image.
+        record: What a record is, see `record_type`.
         keep: How many records to keep of a file that a killed run left.
         sha256: Digest of those records.
 
@@ -88,9 +97,9 @@ class RecordFile:
         WriteError: If the file cannot be written.
     """
 
-    def __init__(self, path: Path, num_rows: int, keep: int = 0, sha256: str | None = None) -> None:
+    def __init__(self, path: Path, record: np.dtype[np.void], keep: int = 0, sha256: str | None = None) -> None:
         self.path = path
-        self._type = record_type(num_rows)
+        self._type = record
         self._digest = hashlib.sha256()
         if keep:
             self._check(keep, sha256)
@@ -151,12 +160,14 @@ class RecordFile:
             self._file.close()
 
 
-def read_records(paths: list[Path], num_rows: int, batch_size: int = 1, chunk: int = 4096) -> Iterator[Records]:
+def read_records(
+    paths: list[Path], record: np.dtype[np.void], batch_size: int = 1, chunk: int = 4096
+) -> Iterator[Records]:
     """Records of all processes in the order of the split, with one chunk of each in memory at a time.
 
     Args:
         paths: The record file of every process, in order of rank; process r of n holds batches r, r + n, ….
-        num_rows: Rows per image.
+        record: What a record is, see `record_type`.
         batch_size: Images per batch.
         chunk: About how many records of each file to hold at a time.
 
@@ -170,5 +181,5 @@ def read_records(paths: list[Path], num_rows: int, batch_size: int = 1, chunk: i
     chunk = max(chunk // batch_size, 1) * batch_size
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in paths]
-        while len(records := np.concatenate([np.fromfile(file, record_type(num_rows), chunk) for file in files])):
+        while len(records := np.concatenate([np.fromfile(file, record, chunk) for file in files])):
             yield records[np.argsort(records["index"], kind="stable")]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from torchmetrics import Metric
 
-from eval.judging.judge import MaskOf, SplitPass, new_attention_shift, new_pixel_metrics, rows_of
+from eval.judging.judge import MaskOf, SplitPass, new_attention_shift, new_pixel_metrics, record_of, rows_of
 from eval.judging.process import Process
-from eval.judging.records import RecordFile, Records, read_records, record_type
+from eval.judging.records import RecordFile, Records, read_records
 from eval.judging.state import Done, images_done, lists_digest, load_state, save_state
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
@@ -47,6 +47,7 @@ class JudgedSplit:
         attention_shift: How maps move from step to step; None where not asked for.
         filtered_steps: The TDAM authors' any-step accuracy; None without `step_filter`.
         faults: Images that could not be read: name -> what is wrong.
+        selection: Lists of the same split with selection boxes; None where not given.
     """
 
     ground_truth: GroundTruth
@@ -60,6 +61,7 @@ class JudgedSplit:
     attention_shift: AttentionShift | None
     filtered_steps: FilteredStepAccuracy | None
     faults: dict[str, str]
+    selection: GroundTruth | None = None
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -68,7 +70,25 @@ class JudgedSplit:
 
     def records(self) -> Iterator[Records]:
         """All records, chunk by chunk."""
-        return read_records(self.record_files, len(self.rows), self.batch_size)
+        return read_records(self.record_files, record_of(self.rows, self.thresholds, self.selection), self.batch_size)
+
+    def by_selection(self) -> JudgedSplit:
+        """The same split as judged against the selection boxes; only the curves of the largest contour hold there."""
+        assert self.selection is not None
+        return _BySelection(**{item.name: getattr(self, item.name) for item in fields(self)})
+
+
+class _BySelection(JudgedSplit):
+    """A split whose records say what the boxes reach of the selection boxes."""
+
+    def __init__(self, ground_truth: GroundTruth, selection: GroundTruth, **others: Any) -> None:
+        super().__init__(ground_truth=selection, selection=selection, **others)
+
+    def records(self) -> Iterator[Records]:
+        """All records, chunk by chunk."""
+        for records in super().records():
+            records["reached_largest"] = records["reached_selection"]
+            yield records
 
 
 def judge_split(
@@ -80,6 +100,7 @@ def judge_split(
     *,
     mask_of: MaskOf | None = None,
     with_attention_shift: bool = False,
+    selection: GroundTruth | None = None,
     process: Process | None = None,
     resume: bool = False,
     facts: Mapping[str, Any] | None = None,
@@ -96,6 +117,7 @@ def judge_split(
         folder: Folder for records and state, shared by all processes.
         mask_of: Gives an image's mask at a size; None where the split has none.
         with_attention_shift: Also measure how maps move from step to step.
+        selection: Lists of the same split with selection boxes, to choose thresholds by.
         process: This process among all.
         resume: Continue a killed run from its last saved state.
         facts: What identifies the run; a state with other facts is refused.
@@ -112,7 +134,7 @@ def judge_split(
     pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
     shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
     filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
-    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, filtered, shift)
+    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, filtered, shift, selection)
     counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in pixel_metrics.items()}
     if shift is not None:
         counters["attention shift"] = shift
@@ -124,11 +146,12 @@ def judge_split(
         "processes": process.count,
         "batch_size": source.batch_size,
         "lists": lists_digest(ground_truth),
-        "record_bytes": record_type(len(rows)).itemsize,
+        "selection": None if selection is None else lists_digest(selection),
+        "record_bytes": judge.record.itemsize,
     }
     # A run killed before its first save left nothing to continue and simply starts.
     done = load_state(state, counters, known) if resume and state.is_file() else Done()
-    records = RecordFile(record_path(folder, process.rank), len(rows), done.images, done.sha256)
+    records = RecordFile(record_path(folder, process.rank), judge.record, done.images, done.sha256)
     faults = dict(done.faults)
     images = done.images
     consistent = True  # records and counters hold the same images
@@ -177,6 +200,7 @@ def judge_split(
         attention_shift=shift,
         filtered_steps=filtered,
         faults=all_faults,
+        selection=selection,
     )
 
 

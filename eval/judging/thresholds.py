@@ -9,17 +9,24 @@ from tdam.errors import UserError
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The fixed threshold, and those chosen on the validation split.
+    """The fixed threshold, those chosen on the validation split, and the rules that every map applies to itself.
 
     Attributes:
         fixed: The protocol's or the user's one threshold.
         val: Threshold of every row, chosen on the validation split; None where there is none.
         chosen_on: What `val` was chosen on, or why there is none, in words.
+        selection: Threshold of every row chosen on the validation split by selection boxes, which are not its ground
+            truth; None where none were given.
+        selected_on: What `selection` was chosen on, in words.
+        rules: Names of the rules by which every map also finds its own threshold, see `wsol.thresholds`.
     """
 
     fixed: float
     val: dict[str, float] | None = None
     chosen_on: str | None = None
+    selection: dict[str, float] | None = None
+    selected_on: str | None = None
+    rules: tuple[str, ...] = ()
 
     @property
     def policy(self) -> str:

@@ -73,6 +73,7 @@ def results_document(
         "any_step_after_filter_oracle": None if judged.filtered_steps is None else judged.filtered_steps.compute(),
         "thresholds": _thresholds(judged, counts),
         **box_figures,
+        "threshold_choices": threshold_choices(figures[steps[-1]]),
         "attention_shift": None if judged.attention_shift is None else judged.attention_shift.compute(),
         "network": None if network is None else dict(network),
         "data": {
@@ -121,6 +122,30 @@ def headline(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def threshold_choices(figures: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """A row's localization by each way to come by a threshold, side by side, from no box at all to the oracle.
+
+    Args:
+        figures: Figures of a row of results.json.
+
+    Returns:
+        One entry per way: ``choice``, ``boxes`` (which boxes were looked at: "none", "selection", "val" or "test"),
+        the three Loc figures, and ``below_oracle``, how many points of GT-known Loc it gives up; None where no image
+        has a box.
+    """
+    if figures["by_rule"] is None:
+        return None
+    ways = [(rule, "none", found) for rule, found in figures["by_rule"].items()]
+    for choice, boxes in (("fixed", "none"), ("selection", "selection"), ("val", "val"), ("oracle", "test")):
+        ways.append((choice, boxes, {name: figures[name][choice] for name in LOC_FIGURES}))
+    best = figures["gt_known_loc"]["oracle"]
+    return [
+        {"choice": choice, "boxes": boxes, **found, "below_oracle": best - found["gt_known_loc"]}
+        for choice, boxes, found in ways
+        if found["gt_known_loc"] is not None
+    ]
+
+
 def _thresholds(judged: JudgedSplit, counts: Counts) -> dict[str, Any]:
     thresholds = judged.thresholds
     return {
@@ -128,6 +153,9 @@ def _thresholds(judged: JudgedSplit, counts: Counts) -> dict[str, Any]:
         "val": None if thresholds.val is None else _rounded(thresholds.val),
         "oracle": _rounded({row: curves.best_threshold for row, curves in counts.curves.items()}),
         "chosen_on": thresholds.chosen_on,
+        "selection": None if thresholds.selection is None else _rounded(thresholds.selection),
+        "selected_on": thresholds.selected_on,
+        "rules": list(thresholds.rules),
         "headline": thresholds.policy,
     }
 

@@ -88,6 +88,30 @@ def caption(results: dict[str, Any]) -> str:
     return f"{loc} {oracle} {sizes} IoU 0.5; protocol {results['protocol']}; {results['images']} images."
 
 
+CHOICES = {
+    "fixed": "fixed, as published",
+    "selection": "chosen on val by selection boxes",
+    "val": "chosen on val by its boxes",
+    "oracle": "best on the scored images (oracle)",
+}
+LOOKED_AT = {"none": "none", "selection": "selection, val", "val": "true, val", "test": "true, scored"}
+
+
+def threshold_table(results: dict[str, Any]) -> Table | None:
+    """The last step under each way to come by a threshold, from no box to the oracle; None without boxes."""
+    choices = results["threshold_choices"]
+    if choices is None:
+        return None
+    table = Table(title="How the threshold was come by, last step, percent", title_justify="left")
+    for name in ("threshold", "boxes looked at", "GT-known", "Top-1 Loc", "Top-5 Loc", "below oracle"):
+        table.add_column(name, justify="left" if name in ("threshold", "boxes looked at") else "right")
+    for way in choices:
+        name = CHOICES.get(way["choice"], f"{way['choice']}, each map's own")
+        figures = [_percent(way[figure]) for figure in (*LOC_FIGURES, "below_oracle")]
+        table.add_row(name, LOOKED_AT[way["boxes"]], *figures)
+    return table
+
+
 def results_table(all_results: Sequence[dict[str, Any]]) -> Table:
     """One table of one or more results, step by step.
 

@@ -150,6 +150,21 @@ class GroundTruth:
             masks=masks,
         )
 
+    def with_boxes(self, path: str | Path) -> GroundTruth:
+        """The same images with the boxes of another ``localization.txt``, such as one made without people.
+
+        Images that the list leaves out have no box; an image may have several.
+
+        Raises:
+            DatasetError: If the list is malformed, names an image that is not of the split, or holds no box.
+        """
+        path = Path(path)
+        ids, values = _read_integers(path, columns=4)
+        position = {image_id: i for i, image_id in enumerate(self.image_ids)}
+        if not ids:
+            raise DatasetError(f"{path}: no boxes")
+        return replace(self, boxes=group_rows(positions_of(ids, position, path), values, len(self)), masks=None)
+
     def write_lists(self, folder: str | Path) -> None:
         """Write the lists to `folder`, as wsolevaluation reads them.
 

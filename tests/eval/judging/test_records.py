@@ -26,14 +26,14 @@ def test_files_of_all_processes_come_back_in_split_order(tmp_path, num_images, p
     paths = []
     for rank in range(processes):
         share = Process(rank, processes).share(num_images, batch_size)
-        file = RecordFile(tmp_path / f"{rank}.bin", num_rows=2)
+        file = RecordFile(tmp_path / f"{rank}.bin", record_type(2))
         for start in range(0, len(share), batch_size):
             batch = share[start : start + batch_size]
             # Unreadable images stand last in a batch, whatever their place in the split.
             file.append(records_of(np.random.default_rng(rank).permutation(batch)))
         file.close()
         paths.append(file.path)
-    read = list(read_records(paths, 2, batch_size, chunk))
+    read = list(read_records(paths, record_type(2), batch_size, chunk))
     order = np.concatenate([records["index"] for records in read]) if read else np.empty(0)
     np.testing.assert_array_equal(order, np.arange(num_images))
     assert all((records["iou"][:, 0] == records["index"]).all() for records in read)
@@ -41,7 +41,7 @@ def test_files_of_all_processes_come_back_in_split_order(tmp_path, num_images, p
 
 def killed(path):
     """A file of six records, of which four were known to the last state; returns their digest."""
-    file = RecordFile(path, num_rows=2)
+    file = RecordFile(path, record_type(2))
     file.append(records_of(np.arange(4)))
     file.flush()
     digest = file.sha256
@@ -52,13 +52,13 @@ def killed(path):
 
 def test_what_was_written_after_the_state_is_judged_again(tmp_path):
     path = tmp_path / "a.bin"
-    file = RecordFile(path, 2, keep=4, sha256=killed(path))
+    file = RecordFile(path, record_type(2), keep=4, sha256=killed(path))
     file.append(records_of(np.array([4, 5, 6])))
     digest = file.sha256
     file.close()
-    (read,) = read_records([path], 2)
+    (read,) = read_records([path], record_type(2))
     assert read["index"].tolist() == list(range(7))
-    assert RecordFile(path, 2, keep=7, sha256=digest).sha256 == digest
+    assert RecordFile(path, record_type(2), keep=7, sha256=digest).sha256 == digest
 
 
 def test_every_damaged_bit_of_the_kept_records_is_noticed(tmp_path):
@@ -71,20 +71,20 @@ def test_every_damaged_bit_of_the_kept_records_is_noticed(tmp_path):
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"a\.bin is damaged.*--restart"):
-            RecordFile(path, 2, keep=4, sha256=digest)
+            RecordFile(path, record_type(2), keep=4, sha256=digest)
         assert path.read_bytes() == damaged
     for content in (whole[: kept - 1], b""):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"a\.bin is damaged.*--restart"):
-            RecordFile(path, 2, keep=4, sha256=digest)
+            RecordFile(path, record_type(2), keep=4, sha256=digest)
     path.unlink()
     with pytest.raises(UserError, match=r"a\.bin cannot be read.*--restart"):
-        RecordFile(path, 2, keep=4, sha256=digest)
+        RecordFile(path, record_type(2), keep=4, sha256=digest)
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "a.bin").symlink_to("/dev/full")  # every write to it fails as on a full disk
-    file = RecordFile(tmp_path / "a.bin", num_rows=2)
+    file = RecordFile(tmp_path / "a.bin", record_type(2))
     with pytest.raises(WriteError, match=r"cannot write .*a\.bin: No space left on device; free some space"):
         write_much(file)
     file.close()
@@ -97,4 +97,4 @@ def write_much(file):
 
 def test_a_process_whose_file_is_elsewhere_is_named(tmp_path):
     with pytest.raises(UserError, match="shared folder"):
-        list(read_records([tmp_path / "missing.bin"], 2))
+        list(read_records([tmp_path / "missing.bin"], record_type(2)))
