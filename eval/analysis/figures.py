@@ -50,17 +50,20 @@ def row_figures(judged: JudgedSplit, counts: Counts, row: str) -> dict[str, Any]
 
 
 def _at_thresholds(judged: JudgedSplit, counts: Counts, row: str, figure: str) -> dict[str, float | None]:
-    """One localization figure under each threshold policy."""
+    """One localization figure under each threshold policy; "selection" where selection boxes were given."""
     curves = counts.curves.get(row)
+    selection = judged.thresholds.selection
+    found: dict[str, float | None] = dict.fromkeys(("fixed", "val", "oracle"))
+    if selection is not None:
+        found["selection"] = None
     if curves is None or (figure != "gt_known_loc" and not judged.has_logits):
-        return dict.fromkeys(("fixed", "selection", "val", "oracle"))
-    selection = judged.thresholds.selection or {}
-    return {
-        "fixed": curves.at_policy["fixed"][figure],
-        "selection": curves.at(selection[row])[figure] if row in selection else None,
-        "val": _at_val(judged, curves, row, figure),
-        "oracle": float(curves.localization[figure].max()),
-    }
+        return found
+    found["fixed"] = curves.at_policy["fixed"][figure]
+    found["val"] = _at_val(judged, curves, row, figure)
+    found["oracle"] = float(curves.localization[figure].max())
+    if selection is not None and row in selection:
+        found["selection"] = curves.at(selection[row])[figure]
+    return found
 
 
 def _at_val(judged: JudgedSplit, curves: Curves, row: str, figure: str) -> float | None:

@@ -137,7 +137,7 @@ def threshold_choices(figures: Mapping[str, Any]) -> list[dict[str, Any]] | None
         return None
     ways = [(rule, "none", found) for rule, found in figures["by_rule"].items()]
     for choice, boxes in (("fixed", "none"), ("selection", "selection"), ("val", "val"), ("oracle", "test")):
-        ways.append((choice, boxes, {name: figures[name][choice] for name in LOC_FIGURES}))
+        ways.append((choice, boxes, {name: figures[name].get(choice) for name in LOC_FIGURES}))
     best = figures["gt_known_loc"]["oracle"]
     return [
         {"choice": choice, "boxes": boxes, **found, "below_oracle": best - found["gt_known_loc"]}
