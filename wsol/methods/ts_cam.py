@@ -50,6 +50,9 @@ class TSCAM(OwnMaps):
         super().__init__(network, **options)
         _check_network(self.network, type(self).__name__)
         self.network.reset_classifier(0)
+        if getattr(self.network, "attn_pool", None) is not None:
+            # Not used, hence not trained: DistributedDataParallel waits for the gradient of every trained parameter.
+            self.network.attn_pool.requires_grad_(False)
         self.head = nn.Conv2d(self.network.num_features, self.num_classes, 3, padding=1)
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:

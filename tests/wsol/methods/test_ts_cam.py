@@ -36,6 +36,10 @@ def small(name="vit_tiny_patch16_224", img_size=(48, 80), **options):
         ("deit_tiny_distilled_patch16_224", {}),
         ("deit3_small_patch16_224", {}),
         ("vit_tiny_patch16_224", {"dynamic_img_size": True}),
+        ("vit_pe_core_tiny_patch16_384", {}),
+        ("eva02_tiny_patch14_224", {"img_size": (42, 70), "global_pool": "token"}),
+        ("beit_base_patch16_224", {"global_pool": "token"}),
+        ("vit_base_patch32_clip_224", {"img_size": (96, 160)}),
     ],
 )
 def test_every_part_of_a_transformer_is_trained_and_maps_have_its_grid(method_name, name, options):
