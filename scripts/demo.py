@@ -13,18 +13,17 @@ from typing import Any
 import pandas as pd
 import torch
 import tyro
-from rich.console import Console
 
 import wsol
 import wsol.draw
-from eval.commands.evaluate import SplitProgress
+from eval.commands.evaluate import SplitProgress, print_results
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
 from eval.output.predictions import PREDICTIONS
-from eval.output.table import results_table
 from tdam.errors import one_line_errors
 from wsol.data import load_dataset
+from wsol.terminal import console
 
 NETWORK, TWIN = "resnet_mini_tdam", "resnet_mini"
 
@@ -83,10 +82,9 @@ def main() -> None:
         print(f"Evaluating {one.model} …", file=sys.stderr)
         with SplitProgress(visible=True) as progress:
             results.append(evaluate(one, Process(), torch.device("cpu"), progress))
-    console = Console(width=120)
-    console.print(results_table(results))
+    print_results(results, None)
     picture = draw_grid(options, results[0])
-    console.print(
+    console().print(
         f"Look at {picture}: image, map and box of each step, ground truth.\n"
         f"Open {options.output / 'report.html'} in a browser.\n"
         f"Figures: {options.output}/results.json, predictions.csv, curves.csv; the plain twin's: {twin.output}/"

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # OpenMP's waiting threads sleep: where other programs use the cores too, spinning ones slow the work
 # several times over. OpenMP reads this when torch is imported.
@@ -21,7 +22,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 import tyro
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -36,11 +36,10 @@ from eval.evaluation import evaluate
 from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
 from eval.output.compare import compare_all, comparison_table
-from eval.output.table import results_table, threshold_table
-from eval.report import write_comparison
+from eval.output.table import caption, headline_text, results_tables, threshold_table
+from eval.report import REPORT, write_comparison
 from tdam.errors import one_line_errors
-
-TABLE_WIDTH = 120  # where the output is no terminal whose width could be asked
+from wsol.terminal import console
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,14 @@ def compare_results(arguments: Sequence[str]) -> None:
         UserError: If they cannot be compared.
     """
     options = tyro.cli(CompareOptions, prog="wsol-eval compare", args=arguments)
-    console = _console()
+    out = console()
     for comparison in compare_all(options.results, options.bootstrap):
         for warning in comparison.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        console.print(comparison_table(comparison))
+        out.print(comparison_table(comparison))
     if options.report is not None:
         folders = [path if path.is_dir() else path.parent for path in options.results]
-        console.print(f"written: {write_comparison(folders, options.report)}")
+        out.print(f"written: {write_comparison(folders, options.report)}", soft_wrap=True)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -88,27 +87,37 @@ def run(arguments: Sequence[str]) -> None:
         with SplitProgress(visible=process.is_first) as progress:
             results = evaluate(options, process, torch_device, progress)
         if process.is_first:
-            console = _console()
-            if results["network"] is not None:
-                console.print(f"weights: {results['network']['weights']}")
-            for kind, images in results["faults"].items():
-                if images:
-                    console.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}")
-            console.print(results_table([results]))
-            if (choices := threshold_table(results)) is not None:
-                console.print(choices)
-            if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
-                console.print(
-                    f"waiting for images: {waiting:.0%} of the time (--workers reads them in other processes)"
-                )
-            if options.output is not None:
-                console.print(f"written: {options.output}")
+            print_results([results], options.output)
     finally:
         end_process()
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+def print_results(all_results: Sequence[dict[str, Any]], output: Path | None) -> None:
+    """Print one result or several of the same images: the answer, the table, what was wrong, where the files are.
+
+    Args:
+        all_results: Contents of results.json.
+        output: Folder of the files, if any were written.
+    """
+    out = console()
+    for results in all_results:
+        out.print(headline_text(results), end="\n\n")
+    for table in results_tables(all_results, out.width):
+        out.print(table, end="\n\n")
+    out.print(caption(all_results[0]))
+    for results in all_results:
+        if (choices := threshold_table(results)) is not None:
+            out.print(choices)
+    for results in all_results:
+        if results["network"] is not None:
+            out.print(f"weights of {results['model']}: {results['network']['weights']}", soft_wrap=True)
+        for kind, images in results["faults"].items():
+            if images:
+                out.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}", soft_wrap=True)
+        if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
+            out.print(f"waiting for images: {waiting:.0%} of the time (--workers N reads them in N processes)")
+    if output is not None:
+        out.print(f"written: {output} (open {output / REPORT} in a browser)", soft_wrap=True)
 
 
 class SplitProgress:
@@ -121,7 +130,7 @@ class SplitProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console(stderr=True),
             disable=not visible,
         )
         self.tasks: dict[str, TaskID] = {}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from eval.analysis.intervals import Bootstrap
@@ -144,9 +145,23 @@ def compare(first: ReadResult, second: ReadResult, replicates: int = 1000) -> Co
     differences = [
         difference for figure in FIGURES if (difference := _difference(first, second, figure, replicates)) is not None
     ]
-    return Comparison(
-        (first.results["model"], second.results["model"]), len(first.last), tuple(differences), _warnings(first, second)
-    )
+    one, other = result_names([first.results, second.results], [first.path, second.path])
+    return Comparison((one, other), len(first.last), tuple(differences), _warnings(first, second))
+
+
+def result_names(all_results: Sequence[dict[str, Any]], paths: Sequence[str | Path]) -> list[str]:
+    """Names that tell results apart: the network's, with the folder's where a network comes twice.
+
+    Args:
+        all_results: Contents of results.json.
+        paths: The files or their folders.
+    """
+    models = [results["model"] for results in all_results]
+    folders = [path if path.is_dir() else path.parent for path in map(Path, paths)]
+    return [
+        model if models.count(model) == 1 else f"{model} ({folder.name})"
+        for model, folder in zip(models, folders, strict=True)
+    ]
 
 
 def _difference(first: ReadResult, second: ReadResult, figure: str, replicates: int) -> Difference | None:
@@ -197,13 +212,19 @@ def comparison_table(comparison: Comparison) -> Table:
     first, second = comparison.names
     table = Table(
         title=f"{second} against {first}, last step, {comparison.images} images",
-        caption="Difference in points with its paired 95 % bootstrap interval; * where it holds no zero.",
+        caption="Difference in points with its paired 95 % bootstrap interval; * where it holds no zero. "
+        "Figures of the whole split have no paired interval.",
         caption_justify="left",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
-    for heading in ("figure", first, second, "difference", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "figure" else "right")
+    table.add_column("figure")
+    table.add_column(first, justify="right", overflow="fold", min_width=6)
+    table.add_column(second, justify="right", overflow="fold", min_width=6)
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
     for row in comparison.differences:
-        interval = "" if row.low is None else f"[{row.low:+.2f}, {row.high:+.2f}]".replace("[", "\\[")
+        interval = "" if row.low is None else f"[{row.low:+.2f}, {row.high:+.2f}]"
         table.add_row(
             FIGURES[row.figure],
             f"{row.first:.2f}",

@@ -6,25 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rich import box
 from rich.table import Table
 
 from eval.analysis.curves import ANY_STEP
 from eval.analysis.object_sizes import SIZE_FIGURES
 from eval.judging.hits import LOC_FIGURES
 
-BASELINES = {"centre_box": "centre box (oracle size)", "full_image": "full image"}
+BASELINES = {"centre_box": "centre box (oracle)", "full_image": "full image"}
+# Headings of two lines, so that eight figures stand side by side in 80 characters.
 COLUMNS = {
-    "top1_cls": "Top-1 cls",
-    "top5_cls": "Top-5 cls",
-    "gt_known_loc": "GT-known",
-    "top1_loc": "Top-1 Loc",
-    "top5_loc": "Top-5 Loc",
-    "max_box_acc": "MaxBoxAcc",
-    "max_box_acc_v2": "V2",
+    "top1_cls": "Top-1\ncls",
+    "top5_cls": "Top-5\ncls",
+    "gt_known_loc": "GT-\nknown",
+    "top1_loc": "Top-1\nLoc",
+    "top5_loc": "Top-5\nLoc",
+    "max_box_acc": "MaxBox\nAcc",
+    "max_box_acc_v2": "MaxBox\nAccV2",
     "pxap": "PxAP",
-    "size_balanced": "size-bal.",
-    "centre_box_fails": "centre fails",
+    "size_balanced": "by\nsize",
+    "centre_box_fails": "centre\nfails",
 }
+FIGURE_WIDTH = 6  # "100.00"
+LABEL_WIDTH = 24  # longer labels go on in the next line
 
 
 @dataclass(frozen=True)
@@ -70,22 +74,37 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _cells(figures: dict[str, Any], policy: str) -> list[str]:
-    return [_percent(value) for value in headline_values(figures, policy).values()]
+def threshold_words(results: dict[str, Any]) -> str:
+    """Where the thresholds of the Loc figures come from, in words.
+
+    >>> threshold_words({"thresholds": {"headline": "fixed", "fixed": 0.2, "chosen_on": None}})
+    'fixed threshold 0.2'
+    """
+    thresholds = results["thresholds"]
+    if thresholds["headline"] == "val":
+        return f"thresholds chosen on {thresholds['chosen_on']}"
+    why = f" ({thresholds['chosen_on']})" if thresholds["chosen_on"] else ""
+    return f"fixed threshold {thresholds['fixed']:g}{why}"
+
+
+def iou_words(results: dict[str, Any]) -> str:
+    """The IoU that a hit demands under the protocol, in words: "IoU ≥ 0.5" or "IoU > 0.5"."""
+    return "IoU > 0.5" if results["conventions"]["gt_known_strict"] else "IoU ≥ 0.5"
 
 
 def caption(results: dict[str, Any]) -> str:
-    """Which threshold each column was read at, in words."""
-    thresholds = results["thresholds"]
-    if thresholds["headline"] == "val":
-        loc = f"Loc columns: threshold of each row chosen on {thresholds['chosen_on']}."
-    else:
-        loc = f"Loc columns: fixed threshold {thresholds['fixed']:g}; no validation split was used."
-    oracle = (
-        "MaxBoxAcc and V2 take the best threshold on the scored images themselves (oracle, as the field reports them)."
-    )
-    sizes = "size-bal.: GT-known averaged over object sizes; centre fails: where the best centred box misses."
-    return f"{loc} {oracle} {sizes} IoU 0.5; protocol {results['protocol']}; {results['images']} images."
+    """How the columns are to be read, in words."""
+    sentences = [
+        f"Loc columns: {threshold_words(results)}.",
+        "MaxBoxAcc and MaxBoxAccV2 take the best threshold on the scored images themselves (oracle, as the field "
+        "reports them).",
+    ]
+    if results["metrics"].get("size_balanced"):
+        sentences.append(
+            "By size: GT-known averaged over sizes of the object; centre fails: where the best centred box misses."
+        )
+    sentences.append(f"{iou_words(results)}; protocol {results['protocol']}; {results['images']} images.")
+    return " ".join(sentences)
 
 
 CHOICES = {
@@ -102,9 +121,12 @@ def threshold_table(results: dict[str, Any]) -> Table | None:
     choices = results["threshold_choices"]
     if choices is None:
         return None
-    table = Table(title="How the threshold was come by, last step, percent", title_justify="left")
-    for name in ("threshold", "boxes looked at", "GT-known", "Top-1 Loc", "Top-5 Loc", "below oracle"):
-        table.add_column(name, justify="left" if name in ("threshold", "boxes looked at") else "right")
+    title = f"{results['model']}, last step, percent, by how the threshold is chosen"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("threshold")
+    table.add_column("boxes\nlooked at")
+    for name in ("GT-\nknown", "Top-1\nLoc", "Top-5\nLoc", "below\noracle"):
+        table.add_column(name, justify="right", no_wrap=True)
     for way in choices:
         name = CHOICES.get(way["choice"], f"{way['choice']}, each map's own")
         figures = [_percent(way[figure]) for figure in (*LOC_FIGURES, "below_oracle")]
@@ -112,26 +134,66 @@ def threshold_table(results: dict[str, Any]) -> Table | None:
     return table
 
 
-def results_table(all_results: Sequence[dict[str, Any]]) -> Table:
-    """One table of one or more results, step by step.
+def headline_text(results: dict[str, Any]) -> str:
+    """The answer in plain words: figure, interval, protocol, threshold and what a box scores that saw no image."""
+    headline = results["headline"]
+    where = f"{results['dataset']} {results['data']['split']}"
+    images = results["images"] - results["data"]["without_box"]
+    if headline["gt_known_loc"] is None:
+        if headline["pxap"] is None:
+            return f"{results['model']} on {where}: Top-1 cls {headline['top1_cls']:.1f} %; no image has a box or mask."
+        return f"{results['model']} on {where}: PxAP {headline['pxap']:.1f} % over {results['images']:,} images."
+    low, high = headline["gt_known_loc_low"], headline["gt_known_loc_high"]
+    interval = "" if low is None else f", 95 % interval [{low:.1f}, {high:.1f}]"
+    sentences = [
+        f"{results['model']} finds the object in {headline['gt_known_loc']:.1f} % of {images:,} images of {where} "
+        f"(GT-known Loc, {iou_words(results)}{interval}).",
+        f"Protocol {results['protocol']}, threshold {headline['threshold']:g}: {threshold_words(results)}.",
+    ]
+    if headline["centre_box_gt_known_loc"] is not None:
+        sentences.append(
+            f"The best centred box, which sees no image, scores {headline['centre_box_gt_known_loc']:.1f} %."
+        )
+    return " ".join(sentences)
+
+
+def results_tables(all_results: Sequence[dict[str, Any]], width: int = 80) -> list[Table]:
+    """Results step by step; where the figures do not fit side by side, in several tables below each other.
+
+    Figures that no result has are left out.
 
     Args:
         all_results: Contents of results.json, of the same dataset and protocol.
+        width: Characters of a line.
     """
     first = all_results[0]
-    table = Table(
-        title=f"{first['dataset']} {first['data']['split']}, percent", caption=caption(first), caption_justify="left"
-    )
-    table.add_column("network", no_wrap=True)
-    table.add_column("row", no_wrap=True)
-    for column in COLUMNS.values():
-        table.add_column(column, justify="right")
+    rows: list[tuple[str, dict[str, float | None], bool]] = []
     for results in all_results:
+        several = len(all_results) > 1
         policy = results["thresholds"]["headline"]
-        for number, row in enumerate(rows_of_results(results)):
-            table.add_row(results["model"] if number == 0 else "", row.label, *_cells(row.figures, policy))
-        table.add_section()
-    for name, figure in (first["baselines"] or {}).items():
-        cells = [_percent(figure.get(column)) for column in COLUMNS]
-        table.add_row("baseline", BASELINES[name], *cells)
+        if several:
+            rows.append((results["model"], {}, False))
+        rows += [
+            ("  " * several + row.label, headline_values(row.figures, policy), False)
+            for row in rows_of_results(results)
+        ]
+        label, values, _ = rows[-1]
+        rows[-1] = (label, values, True)
+    for name, figures in (first["baselines"] or {}).items():
+        rows.append((BASELINES[name], {key: figures.get(key) for key in COLUMNS}, False))
+    shown = [key for key in COLUMNS if any(values.get(key) is not None for _, values, _ in rows)]
+    label_width = min(max(len(label) for label, _, _ in rows), LABEL_WIDTH)
+    most = max((width - label_width) // (FIGURE_WIDTH + 1), 1)
+    return [_table(rows, shown[start : start + most], label_width) for start in range(0, max(len(shown), 1), most)]
+
+
+def _table(
+    rows: Sequence[tuple[str, dict[str, float | None], bool]], columns: Sequence[str], label_width: int
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    table.add_column("percent", width=label_width, overflow="fold")
+    for column in columns:
+        table.add_column(COLUMNS[column], justify="right", no_wrap=True, width=FIGURE_WIDTH)
+    for label, values, ends in rows:
+        table.add_row(label, *(_percent(values.get(column)) if values else "" for column in columns), end_section=ends)
     return table

@@ -5,6 +5,6 @@ write_comparison([Path("runs/a"), Path("runs/b")], Path("compare.html"))
 """
 
 from eval.report.comparison import write_comparison
-from eval.report.page import write_evaluation, write_report
+from eval.report.page import REPORT, write_evaluation, write_report
 
-__all__ = ["write_comparison", "write_evaluation", "write_report"]
+__all__ = ["REPORT", "write_comparison", "write_evaluation", "write_report"]

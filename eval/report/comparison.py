@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.output.compare import FIGURES, Comparison, compare_all
+from eval.output.compare import FIGURES, Comparison, compare_all, result_names
 from eval.report.charts import Series, line_chart
 from eval.report.data import Report, headline_rows, policy_sentence, read_report
 from eval.report.page import COLUMNS, run_facts
@@ -34,7 +34,7 @@ def write_comparison(folders: Sequence[str | Path], output: str | Path) -> Path:
     """
     comparisons = compare_all([Path(folder) for folder in folders])
     reports = [read_report(Path(folder)) for folder in folders]
-    names = network_names(reports, folders)
+    names = result_names([report.results for report in reports], folders)
     named = list(zip(names, reports, strict=True))
     compared = list(zip(names[1:], comparisons, strict=True))
     html = render(
@@ -50,23 +50,6 @@ def write_comparison(folders: Sequence[str | Path], output: str | Path) -> Path:
         reproduce=[(name, run_facts(report.results)) for name, report in named],
     )
     return write_page(Path(output), html)
-
-
-def network_names(reports: Sequence[Report], folders: Sequence[str | Path]) -> list[str]:
-    """Names to tell the results apart: the network's, with the folder's where a network comes twice.
-
-    Args:
-        reports: Contents of the folders.
-        folders: The folders.
-
-    Returns:
-        One name each.
-    """
-    models = [report.results["model"] for report in reports]
-    return [
-        model if models.count(model) == 1 else f"{model} ({Path(folder).name})"
-        for model, folder in zip(models, folders, strict=True)
-    ]
 
 
 def _sentence(first: str, name: str, comparison: Comparison) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import tyro
-from rich.console import Console
+from rich import box
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -21,8 +20,8 @@ from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
 from wsol.data.prepare import prepare as prepare_dataset
 from wsol.data.registry import SOURCES, data_root, load
+from wsol.terminal import console
 
-TABLE_WIDTH = 140  # where the output is no terminal whose width could be asked
 app = tyro.extras.SubcommandApp()
 Name = Annotated[str, tyro.conf.Positional]
 SplitName = Literal["train", "val", "test"]
@@ -40,11 +39,15 @@ def list_(root: Path | None = None) -> None:
     Args:
         root: Folder below which datasets lie; default: $WSOL_DATA, else data.
     """
-    table = Table("dataset", *ALL_SPLITS, "what", "from")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("dataset", no_wrap=True)
+    for split in ALL_SPLITS:
+        table.add_column(split, justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold")
     for name, source in SOURCES.items():
         counts = [_count(name, split, root) for split in ALL_SPLITS]
-        table.add_row(name, *counts, source.title, source.where)
-    _console().print(table)
+        table.add_row(name, *counts, f"{source.title}\n{source.where}")
+    console().print(table)
 
 
 @app.command
@@ -82,7 +85,7 @@ def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = (
         print(f"warning: {warning}", file=sys.stderr)
     findings = list(check_dataset(name, root, split, _progress))
     if findings:
-        _console().print(_findings_table(findings))
+        console().print(_findings_table(findings))
     counts = Counter(finding.severity for finding in findings)
     summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
     if counts["error"]:
@@ -126,12 +129,8 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def _progress(items: Iterable[int], total: int, title: str) -> Iterable[int]:
-    console = Console(stderr=True)
-    return track(items, title, total, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    err = console(stderr=True)
+    return track(items, title, total, console=err, transient=True, disable=not err.is_terminal)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

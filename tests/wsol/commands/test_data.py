@@ -24,7 +24,7 @@ def test_prepare_list_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "val is a held-out part of train" in out
     code, out, _ = outcome(capsys, "list", "--root", root)
     row = next(line for line in out.splitlines() if "cub" in line)
-    assert [cell.strip() for cell in row.split("│")[1:5]] == ["cub", "2", "2", "3"]
+    assert row.split()[:4] == ["cub", "2", "2", "3"]
     code, out, err = outcome(capsys, "check", "cub", "--root", root)
     assert code == 1
     assert "number of images" in out

@@ -1,0 +1,17 @@
+"""What commands print: as wide as the terminal, names as they are, numbers whole."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+def console(stderr: bool = False) -> Console:
+    """The console of a command.
+
+    It is as wide as the terminal; where the output is piped, as ``COLUMNS`` says or 80 characters. Names from data may
+    hold square brackets, so nothing is read as markup.
+
+    Args:
+        stderr: Print to stderr.
+    """
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
