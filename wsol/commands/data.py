@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ import tyro
 from rich import box
 from rich.progress import track
 from rich.table import Table
-from rich.text import Text
 
 from tdam.errors import UserError, one_line_errors
 from wsol import opencv_packages
@@ -84,8 +84,8 @@ def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = (
     if (warning := opencv_packages.warning()) is not None:
         print(f"warning: {warning}", file=sys.stderr)
     findings = list(check_dataset(name, root, split, _progress))
-    if findings:
-        console().print(_findings_table(findings))
+    for line in _finding_lines(findings):
+        print(line)
     counts = Counter(finding.severity for finding in findings)
     summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
     if counts["error"]:
@@ -118,14 +118,12 @@ def _count(name: str, split: str, root: Path | None) -> str:
         return "-"
 
 
-def _findings_table(findings: Sequence[Finding]) -> Table:
-    """One row for each kind of fault, with its first cases."""
-    table = Table("severity", "split", "fault", "count", "where", "what")
+def _finding_lines(findings: Sequence[Finding]) -> Iterable[str]:
+    """One line for each kind of fault: how grave, where, how often, and its first cases."""
     for group in grouped(findings):
         first = group.first
-        row = (first.severity, first.split, first.kind, str(len(group)), group.examples, first.detail)
-        table.add_row(*map(Text, row))  # names and paths are no markup
-    return table
+        times = f" ({len(group)} times)" if len(group) > 1 else ""
+        yield f"{first.severity}, {first.split}: {first.kind}{times}: {group.examples}: {first.detail}"
 
 
 def _progress(items: Iterable[int], total: int, title: str) -> Iterable[int]:
