@@ -28,6 +28,7 @@ class Protocol:
         resize_ratio: Images are resized to this times the network's input and then centre-cropped to it;
             1 resizes straight to the input, without a crop.
         interpolation: Interpolation of that resize.
+        map_interpolation: How a network's maps are enlarged to the input's size, see `wsol.score_maps`.
         divide_first: Ground truth is scaled as ``v / size * side``, else as ``v * side / size``. Before
             truncation the last bit matters.
         clip: Where scaled ground truth ends: ``"last_pixel"`` of the map, its ``"edge"`` (one further), or None.
@@ -50,6 +51,7 @@ class Protocol:
     convention: BoxConvention = field(default_factory=BoxConvention)
     resize_ratio: float = 1.0
     interpolation: str = "bilinear"
+    map_interpolation: str = "bicubic"
     divide_first: bool = False
     clip: Literal["last_pixel", "edge"] | None = None
     truncate: bool = True
@@ -138,6 +140,7 @@ PROTOCOLS = {
             name="ts-cam",
             source="vasgaowei/TS-CAM@25aece4; Gao et al., ICCV 2021",
             convention=BoxConvention(clamp_end=False, empty_box=(0, 0, 1, 1)),
+            map_interpolation="bilinear",
             divide_first=True,
             clip="last_pixel",
             top_k_strict=True,

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tdam.errors import check_name
+
 ScoreMaps = npt.NDArray[np.float32]
 
 
@@ -37,7 +39,12 @@ def normalize_score_map(score_map: npt.NDArray[np.floating]) -> npt.NDArray[np.f
     return shifted / shifted.max()
 
 
-def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, int]) -> ScoreMaps:
+INTERPOLATIONS = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
+
+
+def score_maps(
+    maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, int], interpolation: str = "bicubic"
+) -> ScoreMaps:
     """Resize raw class activation maps to image size and normalise each to [0, 1].
 
     The arithmetic is wsolevaluation's (CVPR 2020, `inference.py` and `util.py`): float64, OpenCV's
@@ -47,16 +54,19 @@ def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, i
     Args:
         maps: Raw maps ``(..., h, w)``: those of one image, a batch, or all steps of a batch.
         size: Height and width of the score maps in pixels.
+        interpolation: "bicubic", or "bilinear" as TS-CAM's evaluation has it.
 
     Returns:
         Float32 ``(..., H, W)`` in [0, 1]; a constant or non-finite map gives zeros.
 
     Raises:
         ValueError: If `maps` has fewer than two axes or an empty map, or `size` is not positive.
+        UnknownNameError: If there is no such interpolation.
 
     >>> score_maps(np.array([[0.0, 2.0]]), size=(1, 2)).tolist()
     [[0.0, 1.0]]
     """
+    method = INTERPOLATIONS[check_name("interpolation", interpolation, INTERPOLATIONS)]
     if isinstance(maps, torch.Tensor):
         maps = maps.detach().to("cpu", torch.float64).numpy()
     maps = np.asarray(maps, dtype=np.float64)
@@ -72,6 +82,6 @@ def score_maps(maps: torch.Tensor | npt.NDArray[np.floating], size: tuple[int, i
             # Resized, a constant map holds rounding noise, which min-max would blow up to a full-range map.
             continue
         # OpenCV takes (width, height); wsolevaluation passes them swapped, which only shows on non-square input.
-        large = cv2.resize(np.ascontiguousarray(one), (width, height), interpolation=cv2.INTER_CUBIC)
+        large = cv2.resize(np.ascontiguousarray(one), (width, height), interpolation=method)
         resized[index] = normalize_score_map(large.astype(np.float64, copy=False))
     return resized.reshape(*maps.shape[:-2], height, width)

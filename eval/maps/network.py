@@ -71,6 +71,7 @@ class NetworkMaps:
         scope: Which stages take a step's count, see `wsol.class_activation_maps`.
         forward: Computes all steps of a batch (`eval.maps.inference.compiled_steps`); None: `tdam.forward_steps`.
         on_error: "stop" raises at an unreadable image, "count" reports it and gives zeros for it.
+        map_interpolation: How maps are enlarged, see `wsol.score_maps`.
         clock: Time spent waiting for images in the last call of `batches`; None before it.
 
     Raises:
@@ -87,6 +88,7 @@ class NetworkMaps:
     scope: str = "last"
     forward: Forward | None = None
     on_error: OnError = "stop"
+    map_interpolation: str = "bicubic"
     clock: WaitingClock[Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -161,10 +163,10 @@ class NetworkMaps:
             zero_cams = np.zeros((steps, missing, 1, 1), np.float32)
             return MapBatch(indices, zero_maps, zero_maps, zero_cams, zero_logits, no_flags, unreadable)
         raw, raw_predicted = of_labels.maps.cpu().numpy(), of_predictions.maps.cpu().numpy()
-        maps = score_maps(raw, size=self.map_size)
+        maps = score_maps(raw, self.map_size, self.map_interpolation)
         predicted = maps.copy()
         wrong = (of_labels.class_ids != of_predictions.class_ids).cpu().numpy()
-        predicted[wrong] = score_maps(raw_predicted[wrong], size=self.map_size)
+        predicted[wrong] = score_maps(raw_predicted[wrong], self.map_size, self.map_interpolation)
         degenerate = np.array([[not has_contrast(one) for one in of_step] for of_step in raw])
         return MapBatch(
             indices=indices,

@@ -80,6 +80,7 @@ class Opened:
             scope=options.scope,
             forward=self._forward if options.compile else None,
             on_error=on_error,
+            map_interpolation=self.protocol.map_interpolation,
         )
 
     def network_facts(self) -> dict[str, Any] | None:

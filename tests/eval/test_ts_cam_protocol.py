@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from vit_goldens import arrays, entries
 
 from eval.measures.outcomes import Outcome, outcome
 from eval.protocols import get_protocol
-from wsol.scoremap import normalize_score_map
+from wsol.scoremap import score_maps
 from wsol.sweep import best_iou_per_cut
 
 ERRORS = (Outcome.CORRECT, Outcome.WRONG_CLASS, Outcome.SEVERAL_OBJECTS, Outcome.PART, Outcome.MORE, Outcome.MISSED)
@@ -22,8 +21,9 @@ def test_boxes_hits_and_kinds_of_error(name, threshold):
     side, labels, logits = config["img_size"], config["targets"], stored["eval/logits"]
     for image, (maps, label) in enumerate(zip(stored["eval/cams"], labels, strict=True)):
         truth = np.array(config["gt_boxes"][image]).reshape(-1, 4)
-        resized = [normalize_score_map(cv2.resize(one, (side, side))) for one in maps]
-        sweep = best_iou_per_cut(np.stack(resized), [truth] * len(maps), protocol.convention)
+        resized = score_maps(maps, (side, side), protocol.map_interpolation)
+        np.testing.assert_allclose(resized[0], stored["eval/resized_class0"][image], atol=5e-4)  # kept in float16
+        sweep = best_iou_per_cut(resized, [truth] * len(maps), protocol.convention)
         boxes = sweep.boxes_at(threshold)
         np.testing.assert_array_equal(boxes, stored[f"eval/thr{threshold}/boxes"][image])
         iou = sweep.iou_at([threshold])[:, 0]
