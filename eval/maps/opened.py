@@ -20,6 +20,7 @@ from tdam.files import tensors_sha256
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.networks import TrainedNetwork, open_trained
+from wsol.runs import train_command
 
 
 class Opened:
@@ -115,7 +116,11 @@ class Opened:
         if options.score_maps is not None or options.model is None:
             return None
         return open_trained(
-            options.model, dataset=truth.dataset, checkpoint=options.checkpoint, num_classes=truth.num_classes
+            options.model,
+            dataset=truth.dataset,
+            checkpoint=options.checkpoint,
+            num_classes=truth.num_classes,
+            train_with=train_command(options.model, options.dataset, options.data_root),
         )
 
     def _transformed(self, dataset: LocalizationDataset) -> LocalizationDataset:

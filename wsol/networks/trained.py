@@ -26,6 +26,7 @@ from wsol.networks.errors import NetworkError
 from wsol.networks.reading import structure_of
 from wsol.networks.structure import Structure
 from wsol.networks.wrappers import makes_own_maps, unwrap
+from wsol.runs import BEST, RUNS, run_folder, train_command
 
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.
@@ -138,7 +139,10 @@ def bundled_datasets() -> list[str]:
 
 
 def find_checkpoint(
-    model_name: str, dataset: str | None = None, runs: str | os.PathLike[str] = "runs"
+    model_name: str,
+    dataset: str | None = None,
+    runs: str | os.PathLike[str] = RUNS,
+    train_with: str | None = None,
 ) -> tuple[Path, str]:
     """The checkpoint file to use where the user named none, and where it comes from.
 
@@ -146,6 +150,7 @@ def find_checkpoint(
         model_name: Registered name of the network.
         dataset: Dataset it must be trained on; None takes the bundled weights of any dataset.
         runs: Folder that `wsol-train` writes into.
+        train_with: The command that trains it, for the message; None: the one of a dataset known by name.
 
     Returns:
         The file and one readable phrase that says what it is.
@@ -155,7 +160,7 @@ def find_checkpoint(
     """
     datasets = bundled_datasets() if dataset is None else [dataset]
     for name in datasets:
-        trained = Path(runs) / name / model_name / "best.safetensors"
+        trained = run_folder(name, model_name, runs) / BEST
         if trained.is_file():
             return trained, f"trained here on {name}"
         bundled = BUNDLED / name / f"{model_name}.safetensors"
@@ -164,7 +169,7 @@ def find_checkpoint(
     wanted = dataset or "minibirds"
     raise UserError(
         f"no trained weights for {model_name} on {wanted}: pass --checkpoint FILE or run "
-        f"`wsol-train --model {model_name} --dataset {wanted}`"
+        f"`{train_with or train_command(model_name, wanted)}`"
     )
 
 
@@ -173,7 +178,8 @@ def open_trained(
     dataset: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     num_classes: int | None = None,
-    runs: str | os.PathLike[str] = "runs",
+    runs: str | os.PathLike[str] = RUNS,
+    train_with: str | None = None,
 ) -> TrainedNetwork:
     """Build a network and load trained weights into it.
 
@@ -184,6 +190,7 @@ def open_trained(
         num_classes: Number of classes of the dataset; a checkpoint of another number is refused. None takes a
             checkpoint with as many classes as it has.
         runs: Folder that `wsol-train` writes into.
+        train_with: See `find_checkpoint`.
 
     Raises:
         UnknownNameError: If no such network is registered; the valid names come nearest first.
@@ -194,7 +201,7 @@ def open_trained(
     source = f"file {checkpoint}"
     if checkpoint is None:
         try:
-            checkpoint, source = find_checkpoint(model_name, dataset, runs)
+            checkpoint, source = find_checkpoint(model_name, dataset, runs, train_with)
         except UserError:
             if dataset not in (None, PUBLISHED_DATASET) or not timm.is_model_pretrained(model_name):
                 raise

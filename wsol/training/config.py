@@ -163,7 +163,7 @@ class TrainingConfig:
     data_root: str | None = None
     """Folder of the dataset; none: the environment variable WSOL_DATA, else ./data."""
     output: str | None = None
-    """Folder of the run; none: runs/<dataset>/<model>."""
+    """Folder of the run; none: runs/<dataset>/<model>, the dataset by its own name and not by its path."""
     device: str | None = None
     """Torch device; none: what accelerate finds."""
     workers: int = 4

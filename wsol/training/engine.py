@@ -9,20 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import timm
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
 
 import tdam
 from tdam.errors import CheckpointError, UsageError, UserError, check_name
+from tdam.files import file_sha256, folder_lock
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method, create_method
+from wsol.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
 from wsol.training.config import OPERATIONAL, TrainingConfig
 from wsol.training.curves import write_training_curves
@@ -59,9 +62,12 @@ class Trainer:
         config.check()
         self.config = config
         self.validate = validate
-        self.folder = Path(config.output or Path("runs") / config.dataset / config.model)
         self.dataset = dataset or load_dataset(config.dataset, split="train", root=config.data_root)
         truth = self.dataset.ground_truth
+        self.folder = Path(config.output or run_folder(truth.dataset, config.model))
+        if config.init is not None and self.folder.resolve() in Path(config.init).resolve().parents:
+            raise UsageError(f"init {config.init} lies in the folder that this run writes to: give another --output")
+        self._resumed_from: str | None = None  # digest of the state
 
         # Accelerate wraps the method and the optimiser; sharing out the images is the work of TrainingBatches.
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
@@ -125,12 +131,12 @@ class Trainer:
             UserError: If the loss is no longer finite or a file cannot be written; the last good state is intact.
         """
         main = self.accelerator.is_main_process
-        if main and self.updates == 0:
-            keep_earlier_run(self.folder)
-        self.accelerator.wait_for_everyone()
-        with RunLog(
-            self.folder, self.epochs, len(self.batches), self.config.tensorboard, self.updates, enabled=main
-        ) as log:
+        with (
+            self._held(),
+            RunLog(
+                self.folder, self.epochs, len(self.batches), self.config.tensorboard, self.updates, enabled=main
+            ) as log,
+        ):
             while self.position.epoch < self.epochs:
                 seconds = self._train_epoch(log)
                 self._finish_epoch(seconds)
@@ -143,6 +149,29 @@ class Trainer:
                 log.print(line)
         return self.position.best or self.position.rows[-1]
 
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the run's folder for this run alone; an earlier run in it is kept under another name.
+
+        Raises:
+            UserError: If another run holds it, or has gone on with the state that was resumed; in all processes.
+        """
+        with ExitStack() as stack:
+            fault = None
+            if self.accelerator.is_main_process:
+                try:
+                    stack.enter_context(folder_lock(self.folder))
+                    if self._resumed_from is None:
+                        keep_earlier_run(self.folder)
+                    elif file_sha256(self.folder / STATE_FILE) != self._resumed_from:
+                        raise UserError(f"{self.folder}: another run has gone on meanwhile; run the command again")
+                except UserError as error:
+                    fault = str(error)
+            (fault, *_) = gather_object([fault])
+            if fault is not None:
+                raise UserError(fault)
+            yield
+
     def resume(self) -> bool:
         """Continue from the run's saved state; False if it has none.
 
@@ -152,6 +181,7 @@ class Trainer:
         path = self.folder / STATE_FILE
         if not path.is_file():
             return False
+        self._resumed_from = file_sha256(path)
         state = load_state(path)
         differences = self.config.differences(TrainingConfig.from_dict(state["config"]))
         if differences:
@@ -264,8 +294,8 @@ class Trainer:
         if self.accelerator.is_main_process:
             row = self.position.rows[-1]
             if row is self.position.best or self.validate is None:
-                self.save_checkpoint(self.folder / "best.safetensors", row)
-            self.save_checkpoint(self.folder / "last.safetensors", row)
+                self.save_checkpoint(self.folder / BEST, row)
+            self.save_checkpoint(self.folder / LAST, row)
         self._save_state()
 
     def _save_state(self) -> None:
@@ -294,7 +324,7 @@ class Trainer:
             "model": config.model,
             "num_classes": len(truth.class_names),
             "model_args": config.model_args,
-            "dataset": config.dataset,
+            "dataset": truth.dataset,
             "class_names": list(truth.class_names),
             **{key: self.preprocessing[key] for key in ("input_size", "mean", "std", "interpolation", "crop_pct")},
             "trained": True,

@@ -15,7 +15,8 @@ from wsol.training.validation import Validation
 
 DESCRIPTION = """Train a network for localization from image labels alone.
 
-Writes best.safetensors, last.safetensors, state.pt and log.csv into runs/<dataset>/<model>.
+Writes best.safetensors, last.safetensors, state.pt and log.csv into runs/<dataset>/<model>, where <dataset> is the
+dataset's own name.
 With --recipe NAME published settings (options beside it win), by default the recipe named as the dataset;
 with --resume an interrupted run continues."""
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from tdam.errors import CheckpointError
-from tdam.files import DamagedFileError, read_checked, write_checked
+from tdam.files import DamagedFileError, make_folder, read_checked, write_checked
+from wsol.runs import BEST, LAST
 
 STATE_FILE = "state.pt"
-RESTART = "train again without --resume: the folder is then kept under another name"
+RUN_FILES = ("tensorboard", "curves.png", "log.csv", LAST, BEST)
+RESTART = "train again without --resume: the earlier files are then kept in a folder beside"
 
 
 @dataclass
@@ -69,13 +71,24 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def keep_earlier_run(folder: Path) -> Path | None:
-    """Rename the folder of an earlier run out of the way of a new one; returns its new name, None if there is none.
+    """Move the files of an earlier run into a folder of their own beside, out of the way of a new run.
+
+    Args:
+        folder: Folder of the run, held by this process.
+
+    Returns:
+        Where the files are now, None if there are none.
 
     >>> keep_earlier_run(Path("no/such/run"))
     """
-    if not (folder / STATE_FILE).exists():
+    # The state goes last: should this be interrupted, what is left is still seen as an earlier run.
+    files = [path for name in (*RUN_FILES, STATE_FILE) if (path := folder.resolve() / name).exists()]
+    if not files:
         return None
     number = 1
-    while (kept := folder.with_name(f"{folder.name}-{number}")).exists():
+    while (kept := files[0].parent.with_name(f"{files[0].parent.name}-{number}")).exists():
         number += 1
-    return folder.rename(kept)
+    make_folder(kept)
+    for path in files:
+        path.rename(kept / path.name)
+    return kept

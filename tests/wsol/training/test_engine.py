@@ -16,7 +16,9 @@ from tensorboard.backend.event_processing import event_accumulator
 from tiny_training import TinyImages, tiny_config
 
 import tdam
-from tdam.errors import CheckpointError, UserError
+from tdam.errors import CheckpointError, UsageError, UserError
+from tdam.files import folder_lock
+from wsol.runs import run_folder
 from wsol.training import Trainer
 from wsol.training.state import load_state
 
@@ -228,20 +230,50 @@ def test_the_average_of_the_weights_is_what_is_saved(tmp_path):
     assert not torch.equal(saved["fc.weight"], trainer.method.network.fc.weight)
 
 
-@pytest.mark.parametrize("writer", ["torch.save", "safetensors.torch.save"])
-def test_a_full_disk_stops_and_keeps_the_last_good_files(tmp_path, monkeypatch, writer):
+def test_a_full_disk_stops_and_keeps_the_last_good_files(tmp_path, monkeypatch):
     train(tmp_path, epochs=1)
     good = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def no_space(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer, no_space)
+    monkeypatch.setattr("os.fsync", no_space)
     trainer = Trainer(tiny_config(output=str(tmp_path), epochs=1), None, TinyImages())
     assert trainer.resume()
     with pytest.raises(UserError, match=r"cannot write .*: .*No space left on device"):
         trainer._save()
+    with pytest.raises(UserError, match=r"cannot write .*state.pt: .*No space left on device"):
+        trainer._save_state()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == good
+
+
+def test_a_run_in_use_is_named_and_left_alone(tmp_path):
+    train(tmp_path, epochs=1)
+    with folder_lock(tmp_path):
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(UserError, match=r"is in use by process \d+ on "):
+            train(tmp_path, epochs=1)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_state_that_another_run_has_replaced_meanwhile_is_not_continued(tmp_path):
+    train(tmp_path, epochs=1)
+    trainer = Trainer(tiny_config(output=str(tmp_path), epochs=1), None, TinyImages())
+    assert trainer.resume()
+    train(tmp_path, epochs=1)
+    with pytest.raises(UserError, match="another run has gone on meanwhile"):
+        trainer.fit()
+
+
+def test_first_weights_from_the_run_folder_itself_are_refused(tmp_path):
+    train(tmp_path, epochs=1)
+    with pytest.raises(UsageError, match="lies in the folder that this run writes to"):
+        Trainer(tiny_config(output=str(tmp_path), init=str(tmp_path / "best.safetensors")), None, TinyImages())
+
+
+def test_the_folder_bears_the_name_of_the_dataset_not_its_path(tmp_path):
+    trainer = Trainer(tiny_config(output=None, dataset=str(tmp_path / "a" / "b")), None, TinyImages())
+    assert trainer.folder == run_folder(trainer.dataset.ground_truth.dataset, trainer.config.model)
 
 
 def test_mixed_precision_trains_and_continues_to_the_same_weights(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 
 from tdam.errors import CheckpointError
 from tdam.files import write_checked
-from wsol.training.state import load_state, save_state
+from wsol.training.state import keep_earlier_run, load_state, save_state
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):
@@ -40,3 +40,27 @@ def test_damaged_and_executable_files_are_refused(tmp_path):
     write_checked(path, content.getvalue())
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_state(path)
+
+
+def test_an_earlier_run_is_moved_beside_file_by_file_and_nothing_else(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "tensorboard").mkdir(parents=True)
+    for name in ("best.safetensors", "state.pt", "tensorboard/events", "notes.txt"):
+        (folder / name).write_text(name)
+    (tmp_path / "run-1").mkdir()
+    assert keep_earlier_run(folder) == tmp_path / "run-2"
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt"]
+    moved = sorted(path.name for path in (tmp_path / "run-2").iterdir())
+    assert moved == [
+        "best.safetensors",
+        "state.pt",
+        "tensorboard",
+    ]
+    assert keep_earlier_run(folder) is None
+
+
+def test_checkpoints_without_a_state_are_an_earlier_run_too(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.safetensors").write_text("weights")
+    assert keep_earlier_run(tmp_path / "run") == tmp_path / "run-1"
+    assert (tmp_path / "run-1" / "best.safetensors").read_text() == "weights"
