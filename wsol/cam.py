@@ -153,11 +153,13 @@ def maps_of_methods(
 
 
 def _own_maps(network: nn.Module, images: Tensor, class_ids: Tensor | None, method: str) -> ClassActivationMaps:
-    if method != "cam":
-        raise UsageError(f"this network makes its maps itself; method {method!r} does not apply, use 'cam'")
+    known: Sequence[str] = getattr(network, "own_map_methods", ("cam",))
+    if method not in known:
+        valid = ", ".join(map(repr, known))
+        raise UsageError(f"this network makes its maps itself; method {method!r} does not apply, use {valid}")
     own_maps: Callable[..., ClassActivationMaps] = network.class_activation_maps  # type: ignore[assignment]
     with evaluation_mode(network):
-        return own_maps(images, class_ids)
+        return own_maps(images, class_ids) if method == "cam" else own_maps(images, class_ids, method)
 
 
 def _check_layers(network: nn.Module, methods: Sequence[MapMethod], layers: Sequence[str]) -> None:

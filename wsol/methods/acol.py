@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ class ACoL(OwnMaps):
         UserError: If supervision of every step is asked for.
     """
 
+    authors_strides: ClassVar[Mapping[str, int]] = {"layer4": 1}
     authors_key = "classifier_A.0.weight"
     authors_names = ((r"classifier_A\.", "head_a."), (r"classifier_B\.", "head_b."), (r"", "network."))
 
@@ -45,6 +47,11 @@ class ACoL(OwnMaps):
         self.head_a, self.head_b = (conv_head(channels, width, num_classes) for _ in range(2))
         initialise_convolutions(self.head_a, initialise)
         initialise_convolutions(self.head_b, initialise)
+
+    @classmethod
+    def authors_options(cls, state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:
+        """The heads' width."""
+        return {"width": len(state[cls.authors_key])}
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Sum of both heads' cross-entropies; the logits are head A's."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class ADL(Method):
     """
 
     classifier_std = 0.01
+    authors_strides: ClassVar[Mapping[str, int]] = {"layer4": 1}
     authors_key, authors_lack = "layer4.3.conv1.weight", "layer4.1.conv1.weight"
     # wsolevaluation numbers its layers, which have no weights, among ResNet-50's blocks: one after a first block.
     authors_names = (

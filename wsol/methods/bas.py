@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -95,6 +97,13 @@ class BAS(OwnMaps):
         initialise = partial(nn.init.normal_, std=0.02) if is_vgg(network) else nn.init.xavier_uniform_
         initialise_convolutions(self.head, initialise)
         initialise_convolutions(self.generator, initialise)
+
+    @classmethod
+    def authors_options(cls, state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:
+        """The head's width, and at test the mean over as many classes as the authors take for CUB's 200."""
+        head = next(value for key, value in state.items() if re.match(r"classifier(_cls)?\.0\.weight", key))
+        of_cub = 80 if "conv1_1.weight" in state else 200
+        return {"width": len(head), "top_classes": of_cub if num_classes == 200 else 1}
 
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Sum of both cross-entropies, the activation that erasing leaves, and the area."""

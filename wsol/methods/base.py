@@ -52,6 +52,9 @@ class Method(nn.Module):
     authors_names: ClassVar[Names] = ()
     """Our names for its tensors, see `wsol.methods.authors.rename`."""
 
+    authors_strides: ClassVar[Mapping[str, int]] = {}
+    """Stages that the reference implementation's network runs without stride, see `tdam.strides`."""
+
     optional_parts: tuple[str, ...] = ()
     """Beginnings of names of trained tensors that such a file may do without."""
 
@@ -125,6 +128,11 @@ class Method(nn.Module):
     def in_our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of such a checkpoint under this method's names."""
         return rename(state, cls.authors_names)
+
+    @classmethod
+    def authors_options(cls, state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:
+        """Hyper-parameters that such a checkpoint was made with, as far as its tensors and published settings tell."""
+        return {}
 
     def finish_epoch(self) -> None:
         """Called after every epoch of training, before validation."""

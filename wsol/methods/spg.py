@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,7 @@ class SPG(Method):
     """
 
     classifier_std = 0.01
+    authors_strides: ClassVar[Mapping[str, int]] = {"layer4": 1}
     authors_key = "SPG_A4.weight"
     # wsolevaluation's ResNet-50 holds its last stage but one in two parts.
     authors_names = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -36,6 +37,7 @@ class TAP(OwnMaps):
         UserError: If the threshold is not in [0, 1), or the classifier does not weigh pooled features.
     """
 
+    own_map_methods = ("cam", "nwc")
     authors_key = "main_layers.0.weight"
     authors_names = (
         (r"main_layers\.30\.", "convolution.0."),
@@ -72,6 +74,11 @@ class TAP(OwnMaps):
             nn.init.zeros_(self.classifier.bias)
             classifier.requires_grad_(False)
 
+    @classmethod
+    def authors_options(cls, state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:
+        """Width of the convolution before pooling."""
+        return {"width": len(state["main_layers.30.weight"])}
+
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Cross-entropy of the logits from thresholded pooling."""
         features = self._features(self.network, images)
@@ -79,14 +86,20 @@ class TAP(OwnMaps):
         return MethodOutput(self.criterion(logits, targets), logits)
 
     @torch.no_grad()
-    def class_activation_maps(self, images: Tensor, class_ids: Tensor | None = None) -> ClassActivationMaps:
-        """The classifier's weights over the features ``(T, B, h, w)``, without threshold, and logits of every step."""
+    def class_activation_maps(
+        self, images: Tensor, class_ids: Tensor | None = None, method: str = "cam"
+    ) -> ClassActivationMaps:
+        """The classifier's weights over the features ``(T, B, h, w)``, without threshold, and logits of every step.
+
+        By the method "nwc" without the negative weights.
+        """
         steps = [tdam.at_step(self.network, t) for t in range(1, tdam.num_steps(self.network) + 1)]
         features = torch.stack([self._features(stopped, images) for stopped in steps])
         linear = self._linear(self.network)
         logits = torch.stack([linear(thresholded_average(of_step, self.threshold)) for of_step in features])
         classes = logits.argmax(2) if class_ids is None else class_ids.expand(logits.shape[:2])
-        maps = torch.einsum("tbd,tbdhw->tbhw", linear.weight[classes], features)
+        weight = linear.weight.clamp_min(0) if method == "nwc" else linear.weight
+        maps = torch.einsum("tbd,tbdhw->tbhw", weight[classes], features)
         return ClassActivationMaps(maps.float(), classes, logits)
 
     def _features(self, network: nn.Module, images: Tensor) -> Tensor:

@@ -245,7 +245,7 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
 def _of_authors(model_name: str, path: Path, source: str, num_classes: int | None) -> TrainedNetwork | None:
     """Open a checkpoint that a training method's reference implementation wrote; None if no such names are in it."""
     # Training methods make maps and so import what this package gives.
-    from wsol.methods import create_method, load_authors, method_of_authors
+    from wsol.methods import METHODS, create_method, load_authors, method_of_authors
 
     state = read_state_dict(path)
     name = method_of_authors(state)
@@ -255,7 +255,9 @@ def _of_authors(model_name: str, path: Path, source: str, num_classes: int | Non
         raise CheckpointError(
             f"{path} is a checkpoint of {name}'s authors: say its number of classes with num_classes="
         )
-    method = create_method(name, tdam.create_model(model_name, num_classes=num_classes))
+    reference = METHODS[name]
+    network = tdam.create_model(model_name, num_classes=num_classes, strides=reference.authors_strides)
+    method = create_method(name, network, reference.authors_options(state, num_classes))
     untrained = load_authors(method, state, path)
     if untrained:
         raise CheckpointError(
