@@ -45,6 +45,10 @@ class AttentionRecorder(TorchFunctionMode):
         super().__init__()
         self.network = network
         self.differentiable = differentiable
+        self._handles: list[RemovableHandle] = []
+        self._forget()
+
+    def _forget(self) -> None:
         self.records: list[AttentionRecord] = []
         self.grid: tuple[int, int] | None = None
         """Rows and columns of the last convolution's output before the first attention: the patches."""
@@ -55,10 +59,9 @@ class AttentionRecorder(TorchFunctionMode):
         self.left_at: dict[str, int] = {}
         """For the modules of `outputs`: how many calls there had been when they returned."""
         self._running: list[tuple[str, int]] = []
-        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> AttentionRecorder:
-        self.records, self.grid, self.outputs, self.calls, self.left_at, self._running = [], None, {}, [], {}, []
+        self._forget()
         for name, module in self.network.named_modules():
             self._handles.append(module.register_forward_pre_hook(self._enter_module(name)))
             self._handles.append(module.register_forward_hook(self._leave_module, always_call=True))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tdam.errors import UserError
 from wsol.networks.pooling import grid_by_ratio
+from wsol.networks.recorder import logits_of
 from wsol.transformers.layout import TokenLayout
 from wsol.transformers.recorder import AttentionRecord, AttentionRecorder
 
@@ -43,7 +44,7 @@ def run_transformer(
     network: nn.Module,
     images: Tensor,
     differentiable: bool = False,
-    forward: Callable[[Tensor], Any] | None = None,
+    forward: Callable[[Tensor], Tensor] | None = None,
 ) -> TransformerRun:
     """Run a vision transformer of timm, torchvision or Hugging Face and record its attention.
 
@@ -59,7 +60,7 @@ def run_transformer(
             prefix tokens and patches in rows.
     """
     with torch.set_grad_enabled(differentiable), AttentionRecorder(network, differentiable) as recorder:
-        output = logits_of((forward or network)(images))
+        output = logits_of(network(images)) if forward is None else forward(images)
     name = type(network).__name__
     blocks, weights = _one_attention_per_block(network, recorder.records, len(images), name)
     layout = _layout(network, recorder.grid, weights[0].shape[-1], images, name)
@@ -67,14 +68,6 @@ def run_transformer(
     outputs = tuple(out[0] if isinstance(out, tuple) else out for out in map(recorder.outputs.__getitem__, blocks))
     calls_after = tuple(recorder.calls[recorder.left_at[blocks[-1]] :])
     return TransformerRun(output, blocks, weights, layout, outputs, calls_after)
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits of what a classifier returns: the tensor itself, or the field Hugging Face puts it in."""
-    logits = getattr(output, "logits", output)
-    if not isinstance(logits, Tensor):
-        raise UserError(f"the network returns {type(output).__name__}, not logits (B, C)")
-    return logits
 
 
 def has_class_token(network: nn.Module) -> bool:
@@ -88,12 +81,7 @@ def _one_attention_per_block(
     """Names and attention of the blocks, if there is one attention between all tokens in each."""
     if not records:
         raise UserError(f"{name} computes no attention between all its tokens; use cam or a method of gradients")
-    towers: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        block = _block_of(network, record.module)
-        # An attention outside any list of blocks pools the tokens at the end.
-        if block is not None:
-            towers[block.rpartition(".")[0]][block].append(record.weights)
+    towers = _towers(network, records)
     reason = _why_not_plain(network, towers, batch)
     if reason:
         raise UserError(
@@ -121,13 +109,29 @@ def _why_not_plain(network: nn.Module, towers: dict[str, dict[str, list[Tensor]]
     return None
 
 
-def _block_of(network: nn.Module, module: str) -> str | None:
-    """The outermost member of a list of modules that a module lies in."""
-    parts = module.split(".")
-    for depth in range(1, len(parts)):
-        if isinstance(network.get_submodule(".".join(parts[:depth])), nn.ModuleList | nn.Sequential):
-            return ".".join(parts[: depth + 1])
-    return None
+def _towers(network: nn.Module, records: list[AttentionRecord]) -> dict[str, dict[str, list[Tensor]]]:
+    """Lists of modules whose members attend, and what each member attended; what lies in no list pools tokens.
+
+    Of lists inside lists the outermost with several such members, so that a wrapper around the network is none.
+    """
+    lists: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        parts = record.module.split(".")
+        for depth in range(len(parts)):
+            name = ".".join(parts[:depth])
+            if isinstance(network.get_submodule(name), nn.ModuleList | nn.Sequential):
+                lists[name][".".join(parts[: depth + 1])].append(record.weights)
+    several = [name for name, members in lists.items() if len(members) > 1]
+    if several:
+        chosen = [name for name in several if not any(_is_inside(name, other) for other in several)]
+    else:
+        chosen = [name for name in lists if not any(_is_inside(other, name) for other in lists)]
+    return {name: lists[name] for name in chosen}
+
+
+def _is_inside(name: str, other: str) -> bool:
+    """Whether a module's name is that of a descendant of another module."""
+    return name != other and (not other or name.startswith(f"{other}."))
 
 
 def _layout(network: Any, grid: tuple[int, int] | None, tokens: int, images: Tensor, name: str) -> TokenLayout:

@@ -141,3 +141,22 @@ def test_a_run_leaves_no_hook_behind():
     with pytest.raises(AssertionError):
         run_transformer(network, images(32, 32))
     assert hooks == [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in network.modules()]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda network: nn.Sequential(nn.Identity(), network),
+        lambda network: nn.Sequential(nn.Sequential(network)),
+        lambda network: nn.ModuleDict({"model": nn.Sequential(network)})["model"],
+    ],
+)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_wrappers_around_a_network_are_no_blocks_of_it(wrap, depth):
+    network = timm_vit(depth=depth)
+    batch = images()
+    expected, run = run_transformer(network, batch), run_transformer(wrap(network), batch)
+    assert len(run.blocks) == depth
+    assert run.layout == expected.layout
+    for ours, own in zip(run.weights, expected.weights, strict=True):
+        assert torch.equal(ours, own)
