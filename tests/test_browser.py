@@ -79,7 +79,50 @@ def test_the_slider_moves_map_box_and_words_of_its_image_only(page: Any) -> None
     assert first.query_selector(".frame").screenshot() != before
 
 
+def test_the_page_starts_with_few_images_and_shows_all_when_asked(page: Any) -> None:
+    shots = page.query_selector_all(".shot")
+    assert len(shots) > 12
+    assert [shot.is_visible() for shot in shots] == [place < 12 for place in range(len(shots))]
+    assert page.inner_text("#more") == f"Show {len(shots) - 12} more"
+    page.click("#more")
+    assert all(shot.is_visible() for shot in shots)
+    assert not page.is_visible("#more")
+
+
+def test_a_narrow_page_stays_short(page: Any) -> None:
+    page.set_viewport_size({"width": 400, "height": 900})
+    assert page.evaluate("document.documentElement.scrollHeight") < 9000
+
+
+def test_an_image_is_enlarged_with_all_steps_side_by_side(page: Any) -> None:
+    page.click(".shot:nth-child(2) .enlarge")
+    dialog = page.query_selector("#enlarged")
+    assert dialog.is_visible()
+    frames = dialog.query_selector_all(".frame")
+    assert [visible_step(frame) for frame in frames] == [["1"], ["2"]]
+    small = page.query_selector(".shot:nth-child(2) .frame").bounding_box()
+    assert frames[0].bounding_box()["width"] > 1.5 * small["width"]
+    assert [text.inner_text()[:7] for text in dialog.query_selector_all("figcaption")] == ["step 1:", "step 2:"]
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_boxes_come_with_the_outline_they_bound(page: Any) -> None:
+    """The box of the polygon is that of the rectangle, to a pixel of the 96-pixel map."""
+    pairs = page.evaluate(
+        """[...document.querySelectorAll(".shot svg g[data-step]")].map((group) => {
+          const box = (shape) => { const b = shape.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height]; };
+          const outline = group.querySelector("polygon.predicted");
+          return outline && [box(outline), box(group.querySelector("rect.predicted"))];
+        }).filter(Boolean)"""
+    )
+    assert len(pairs) > 10
+    for outline, rectangle in pairs:
+        assert outline == pytest.approx(rectangle, abs=1.6)
+
+
 def test_one_slider_moves_all_images(page: Any) -> None:
+    page.click("#more")
     page.query_selector("#all-steps").focus()
     page.keyboard.press("ArrowLeft")
     assert {tuple(visible_step(shot)) for shot in page.query_selector_all(".shot")} == {("1",)}
@@ -98,6 +141,7 @@ def test_maps_can_be_hidden(page: Any) -> None:
 def test_filters_show_what_they_say(page: Any, control: str, key: str) -> None:
     shots = page.query_selector_all(".shot")
     values = [shot.get_attribute(f"data-{key}") for shot in shots]
+    page.click("#more")
     for value in sorted(set(values)):
         page.select_option(control, value)
         assert [shot.is_visible() for shot in shots] == [one == value for one in values]
@@ -204,6 +248,14 @@ def test_print_shows_everything_and_no_controls(page: Any, tmp_path: Path) -> No
     assert not any(control.is_visible() for control in page.query_selector_all(".controls"))
     assert all(shot.is_visible() for shot in page.query_selector_all(".shot"))
     assert page.pdf(path=tmp_path / "report.pdf").startswith(b"%PDF")
+
+
+def test_printed_tables_do_not_hide_a_row_under_their_heading(page: Any) -> None:
+    page.emulate_media(media="print")
+    positions = page.evaluate(
+        "[...document.querySelectorAll('thead th')].map((cell) => getComputedStyle(cell).position)"
+    )
+    assert set(positions) == {"static"}
 
 
 def test_comparison_opens(open_page: Any, results: Path, tmp_path: Path) -> None:

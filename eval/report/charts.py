@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 WIDTH: Final = 480
 HEIGHT: Final = 290
-LEFT, RIGHT, TOP, BOTTOM = 48, 58, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 48, 14, 12, 44
+LEGEND_ROW: Final = 19
 MOST_POINTS: Final = 250
 
 
@@ -22,7 +23,7 @@ class Series:
     """One line of a chart.
 
     Attributes:
-        name: Shown at the line's end and in tooltips.
+        name: Shown in the legend below the plot and in tooltips.
         x: Positions.
         y: Values, as many as positions.
         marks: Points set off on the line: (x, y, what it is).
@@ -57,8 +58,7 @@ def line_chart(
     """
     top = y_top or _round_above(max((max(one.y, default=0) for one in series), default=0))
     parts = [_axes(x_label, y_label, top)]
-    ends = _apart([(_y(one.y[-1], top)) for one in series])
-    for number, (one, end) in enumerate(zip(series, ends, strict=True), start=1):
+    for number, one in enumerate(series, start=1):
         parts.append(
             Markup('<path class="line series-{}" d="{}"><title>{}</title></path>').format(
                 number, _path(one, top, steps), one.name
@@ -70,12 +70,8 @@ def line_chart(
                     '<circle class="mark series-{}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}</title></circle>'
                 ).format(number, _x(x), _y(y, top), what)
             )
-        parts.append(
-            Markup('<text class="end series-{}" x="{}" y="{:.1f}">{}</text>').format(
-                number, WIDTH - RIGHT + 6, end + 4, one.name
-            )
-        )
-    return _svg(title, HEIGHT, parts)
+    parts.append(_legend([one.name for one in series]))
+    return _svg(title, HEIGHT + LEGEND_ROW * len(series), parts)
 
 
 def stacked_bars(title: str, rows: Mapping[str, Mapping[str, float]]) -> Markup:
@@ -114,6 +110,19 @@ def stacked_bars(title: str, rows: Mapping[str, Mapping[str, float]]) -> Markup:
     return _svg(title, height, parts)
 
 
+def _legend(names: Sequence[str]) -> Markup:
+    """The lines' names below the plot, one a row: names of networks are long."""
+    rows = []
+    for number, name in enumerate(names, start=1):
+        y = HEIGHT + LEGEND_ROW * (number - 0.5)
+        rows.append(
+            Markup(
+                '<path class="line series-{}" d="M{},{:.1f}h28"/><text class="tick" x="{}" y="{:.1f}">{}</text>'
+            ).format(number, LEFT, y, LEFT + 36, y + 4, name)
+        )
+    return Markup("").join(rows)
+
+
 def _svg(title: str, height: float, parts: Sequence[Markup]) -> Markup:
     return Markup('<svg class="chart" role="img" aria-label="{}" viewBox="0 0 {} {:.0f}">{}</svg>').format(
         title, WIDTH, height, Markup("").join(parts)
@@ -141,14 +150,16 @@ def _path(one: Series, top: float, steps: bool) -> str:
 
 def _axes(x_label: str, y_label: str, top: float) -> Markup:
     parts = []
-    for number in range(6):
-        value = top * number / 5
+    ticks = round(top / _round_step(top))
+    for number in range(ticks + 1):
+        value = top * number / ticks
         parts.append(
             Markup(
                 '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
                 '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{:g}</text>'
             ).format(LEFT, WIDTH - RIGHT, _y(value, top), _y(value, top), LEFT - 6, _y(value, top) + 4, round(value, 2))
         )
+    for number in range(6):
         parts.append(
             Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>').format(
                 _x(number / 5), HEIGHT - BOTTOM + 17, number / 5
@@ -164,17 +175,18 @@ def _axes(x_label: str, y_label: str, top: float) -> Markup:
     return Markup("").join(parts)
 
 
-def _apart(heights: Sequence[float], least: float = 15.0) -> list[float]:
-    """Heights of labels, moved up where they would lie on one another or on the horizontal axis.
+def _round_step(top: float) -> float:
+    """Distance of ticks from 0 to `top`: 1, 2 or 5 times a power of ten, four to eight of them where it divides.
 
-    >>> _apart([50.0, 52.0, 10.0])
-    [37.0, 52.0, 10.0]
+    >>> [_round_step(top) for top in (5, 10, 30, 40, 60, 80, 100, 200)]
+    [1, 2, 5, 10, 10, 20, 20, 50]
     """
-    placed = [0.0] * len(heights)
-    highest = HEIGHT - BOTTOM + least
-    for number in sorted(range(len(heights)), key=lambda place: -heights[place]):
-        placed[number] = highest = min(heights[number], highest - least)
-    return placed
+    for power in range(-1, 6):
+        for digit in (1, 2, 5):
+            step = digit * 10.0**power
+            if top / step <= 6 and abs(top / step - round(top / step)) < 1e-9:
+                return int(step) if step >= 1 else step
+    return top / 5
 
 
 def _round_above(value: float) -> float:

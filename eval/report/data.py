@@ -12,7 +12,7 @@ import pandas as pd
 
 from eval.output.gallery import Gallery
 from eval.output.results import Evaluation
-from eval.output.table import caption, headline_values, rows_of_results
+from eval.output.table import BASELINES, COLUMNS, caption, headline_values, rows_of_results
 from eval.report.template import percent, signed
 
 
@@ -103,6 +103,7 @@ def headline_sentences(report: Report) -> Iterator[str]:
             else "."
         )
     )
+    yield from _baseline_sentence(results, last)
     if len(report.steps) == 1:
         return
     first = results["steps"][report.steps[0]]["gt_known_loc"][policy]
@@ -122,6 +123,16 @@ def headline_sentences(report: Report) -> Iterator[str]:
             f"In images with several objects the change is {signed(100 * several['mean'])} points "
             f"[{signed(100 * several['low'])}, {signed(100 * several['high'])}]: {_verdict(several)}."
         )
+
+
+def _baseline_sentence(results: dict[str, Any], last: float) -> Iterator[str]:
+    """What the figure is worth against a box that saw no image."""
+    if not results["baselines"]:
+        return
+    centre = results["baselines"]["centre_box"]["gt_known_loc"]
+    change = last - centre
+    words = "as much as" if abs(change) < 0.05 else f"{abs(change):.1f} points {'more' if change > 0 else 'less'} than"
+    yield f"That is {words} one centred box of the best size, the same in every image ({percent(centre)})."
 
 
 def _net_gain(results: dict[str, Any], group: str = "all") -> dict[str, float] | None:
@@ -158,9 +169,9 @@ def headline_rows(report: Report) -> list[dict[str, Any]]:
 
     Returns:
         Per row `name`, `kind` ("step", "last", "fusion" or "oracle") and `cells`, each with `value` in percent or None
-        and `interval`, (low, high) or None.
+        and `interval`, (low, high) or None. Baselines come last, of kind "baseline".
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in rows_of_results(report.results):
         cells = [
             {
@@ -169,7 +180,11 @@ def headline_rows(report: Report) -> list[dict[str, Any]]:
             }
             for key, value in headline_values(row.figures, report.policy).items()
         ]
-        rows.append({"name": row.label, "kind": row.kind, "cells": cells})
+        name = row.label if len(report.steps) > 1 else "result"
+        rows.append({"name": name, "kind": row.kind, "cells": cells})
+    for name, figures in (report.results["baselines"] or {}).items():
+        cells = [{"value": figures.get(column), "interval": None} for column in COLUMNS]
+        rows.append({"name": BASELINES[name], "kind": "baseline", "cells": cells})
     return rows
 
 

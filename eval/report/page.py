@@ -92,12 +92,12 @@ CLASSES: Final = (
 )
 # Words for the kinds of `eval.measures.outcomes.Outcome`, and what they mean; the first that applies.
 ERROR_KINDS: Final = {
-    "correct": ("right", "class and box are right"),
-    "wrong_class": ("wrong class", "the class is wrong"),
-    "several_objects": ("several objects", "the box spans several objects"),
-    "part": ("part", "more than half of the box lies inside the object: it covers a part"),
-    "more": ("more", "the object lies inside the box: it covers more"),
-    "missed": ("missed", "neither"),
+    "correct": ("correct", "class and box are right"),
+    "wrong_class": ("classification error", "the class is wrong"),
+    "several_objects": ("multi-instance error", "the box spans several objects"),
+    "part": ("localization part error", "more than half of the box lies inside the object: it covers a part"),
+    "more": ("localization more error", "the object lies inside the box: it covers background too"),
+    "missed": ("other error", "none of these: the box misses the object"),
     "unreadable": ("unreadable", "the image could not be read and counts as a miss"),
 }
 GROUP_NAMES: Final = {"all": "all images", "one_object": "one object", "several_objects": "several objects"}
@@ -201,30 +201,36 @@ def curve_charts(report: Report) -> list[tuple[str, Any]]:
     charts = []
     for title, column in figures:
         series = [_curve(report, step, column, marked=column == "gt_known_loc") for step in report.steps]
-        chart = line_chart(f"{title} over the threshold, per step", series, "score-map threshold", "percent of images")
+        chart = line_chart(f"{title} over the threshold", series, "score-map threshold", "percent of images")
         charts.append((title, chart))
     return charts
+
+
+def _step_name(report: Report, step: str) -> str:
+    """What a line or bar of a step is called: a network of one step has a name and no step 1."""
+    return f"step {step}" if len(report.steps) > 1 else str(report.results["model"])
 
 
 def _curve(report: Report, step: str, column: str, marked: bool) -> Series:
     rows = report.curves[report.curves["step"] == step]
     x, y = rows["threshold"].to_numpy(), rows[column].to_numpy()
+    name = _step_name(report, step)
     marks = []
     if marked:
         thresholds = report.results["thresholds"]
         headline = thresholds["fixed"] if thresholds["val"] is None else thresholds["val"][step]
         for threshold, what in ((headline, "headline"), (thresholds["oracle"][step], "oracle")):
             value = float(y[abs(x - threshold).argmin()])
-            marks.append((threshold, value, f"step {step}, {what} threshold {threshold:g}: {value:.2f} %"))
-    return Series(f"step {step}", x.tolist(), y.tolist(), tuple(marks))
+            marks.append((threshold, value, f"{name}, {what} threshold {threshold:g}: {value:.2f} %"))
+    return Series(name, x.tolist(), y.tolist(), tuple(marks))
 
 
 def _histogram(report: Report) -> Any:
     series = [
-        Series(f"step {step}", [number / len(bins) for number in range(len(bins))], bins)
+        Series(_step_name(report, step), [number / len(bins) for number in range(len(bins))], bins)
         for step, bins in iou_histograms(report).items()
     ]
-    return line_chart("Histogram of IoU per step", series, "IoU of the box", "percent of images", steps=True)
+    return line_chart("Histogram of IoU", series, "IoU of the box", "percent of images", steps=True)
 
 
 def _breakdown(report: Report) -> dict[str, Any] | None:
@@ -233,9 +239,11 @@ def _breakdown(report: Report) -> dict[str, Any] | None:
     if not kinds:
         return None
     shown = [kind for kind in ERROR_KINDS if kind != "unreadable" or any(parts[kind] for parts in kinds.values())]
-    rows = {f"step {step}": {ERROR_KINDS[kind][0]: parts[kind] for kind in shown} for step, parts in kinds.items()}
+    rows = {
+        _step_name(report, step): {ERROR_KINDS[kind][0]: parts[kind] for kind in shown} for step, parts in kinds.items()
+    }
     return {
-        "chart": stacked_bars("Kinds of error per step, percent of images", rows),
+        "chart": stacked_bars("Kinds of error, percent of images", rows),
         "parts": [ERROR_KINDS[kind] for kind in shown],
     }
 

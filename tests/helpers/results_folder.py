@@ -61,5 +61,7 @@ def with_hostile_names(results: Path, folder: Path) -> Path:
     (folder / "gallery" / "gallery.json").write_text(json.dumps(gallery))
     results_json = json.loads((folder / "results.json").read_text())
     results_json["model"] = HOSTILE_CLASS
+    for row in results_json["per_class"]:
+        row["class"] = HOSTILE_CLASS if row["class"] == name else row["class"]
     (folder / "results.json").write_text(json.dumps(results_json))
     return folder

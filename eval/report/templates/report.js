@@ -9,6 +9,8 @@ function showStep(shot, step) {
   if (slider) slider.value = step;
 }
 
+const FIRST = 12; // images shown at first: the page stays short on a telephone
+
 function filterGallery() {
   const wanted = { outcome: "by-outcome", objects: "by-objects", class: "by-class" };
   const shots = [...gallery.querySelectorAll(".shot")];
@@ -18,8 +20,32 @@ function filterGallery() {
       return value !== "" && shot.dataset[key] !== value;
     });
   }
-  const shown = shots.filter((shot) => !shot.hidden).length;
-  document.getElementById("shown").textContent = `${shown} of ${shots.length} images`;
+  const matching = shots.filter((shot) => !shot.hidden);
+  const further = gallery.classList.contains("all") ? [] : matching.slice(FIRST);
+  for (const shot of shots) shot.classList.toggle("later", further.includes(shot));
+  document.getElementById("shown").textContent = `${matching.length} of ${shots.length} images`;
+  const more = document.getElementById("more");
+  more.hidden = further.length === 0;
+  more.textContent = `Show ${further.length} more`;
+}
+
+function enlarge(shot) {
+  const dialog = document.getElementById("enlarged");
+  const row = dialog.querySelector(".row");
+  const captions = [...shot.querySelectorAll("span.step")];
+  dialog.querySelector(".title").textContent = shot.querySelector("b").textContent;
+  row.replaceChildren(
+    ...captions.map((caption) => {
+      const figure = document.createElement("figure");
+      const frame = shot.querySelector(".frame").cloneNode(true);
+      for (const part of frame.querySelectorAll("[data-step]")) part.toggleAttribute("hidden", part.dataset.step !== caption.dataset.step);
+      const text = document.createElement("figcaption");
+      text.textContent = caption.textContent.trim();
+      figure.append(frame, text);
+      return figure;
+    }),
+  );
+  dialog.showModal();
 }
 
 function sortBy(button) {
@@ -36,6 +62,17 @@ function sortBy(button) {
 }
 
 if (gallery) {
+  gallery.addEventListener("click", (event) => {
+    const button = event.target.closest(".enlarge");
+    if (button) enlarge(button.closest(".shot"));
+  });
+  document.getElementById("enlarged").addEventListener("click", (event) => {
+    if (event.target === event.currentTarget) event.currentTarget.close(); // beside the picture
+  });
+  document.getElementById("more").addEventListener("click", () => {
+    gallery.classList.add("all");
+    filterGallery();
+  });
   gallery.addEventListener("input", (event) => {
     if (event.target.matches(".step-slider")) showStep(event.target.closest(".shot"), event.target.value);
   });

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 from results_folder import HOSTILE_CLASS, HOSTILE_IMAGE, with_hostile_names, write_results
 
 from eval.report import charts, write_comparison, write_report
-from eval.report.data import class_rows, error_kinds, read_report
+from eval.report.data import class_rows, error_kinds, headline_rows, read_report
 from tdam.errors import UserError
 
 
@@ -112,6 +112,16 @@ def test_intervals_are_those_of_results_json(results: Path, page: Page) -> None:
         of_step = known["intervals"]["rows"][step]
         for low, high in (of_step["top1_cls"], of_step["gt_known_loc"]["val"], of_step["max_box_acc_v2"]):
             assert f"[{low:.1f}, {high:.1f}]" in page.text
+
+
+def test_the_figure_is_set_against_the_baselines(results: Path, page: Page) -> None:
+    known = json.loads((results / "results.json").read_text())
+    centre = known["baselines"]["centre_box"]["gt_known_loc"]
+    difference = abs(known["headline"]["gt_known_loc"] - centre)
+    assert re.search(rf"{difference:.1f} points (more|less) than one centred box", page.text) or difference < 0.05
+    *_, first, second = headline_rows(read_report(results))
+    assert [row["name"] for row in (first, second)] == ["centre box (oracle size)", "full image"]
+    assert [cell["value"] for cell in first["cells"]][:3] == [None, None, centre]
 
 
 def test_classes_add_up_to_the_whole(results: Path) -> None:
