@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from eval.analysis.curves import count_split
@@ -23,7 +24,7 @@ from eval.judging.judge import MaskOf
 from eval.judging.process import Process
 from eval.judging.split import JudgedSplit, judge_split, unfinished
 from eval.judging.thresholds import Thresholds
-from eval.maps import MapSource, MapWriter
+from eval.maps import MapSource, MapWriter, OnError
 from eval.maps.network import NetworkMaps
 from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS, EvaluationOptions
@@ -36,7 +37,8 @@ from eval.report import write_evaluation
 from tdam.errors import UserError
 from tdam.files import folder_lock
 from wsol import draw
-from wsol.data import DatasetError, GroundTruth, LocalizationDataset
+from wsol.data import DatasetError, GroundTruth, ImageError, LocalizationDataset
+from wsol.data.findings import grouped
 from wsol.sweep import cam_thresholds
 
 PARTIAL = "partial"
@@ -109,7 +111,7 @@ class _Run:
             self.opened.protocol,
             thresholds,
             self._folder / split,
-            mask_of=_masks(dataset) if asked_for else None,
+            mask_of=_masks(dataset, self.options.on_error) if asked_for else None,
             with_attention_shift=asked_for and self.options.attention_shift,
             selection=selection,
             process=self.process,
@@ -204,6 +206,10 @@ def summarize(run: _Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
         replicates=run.options.bootstrap,
     )
     clock = source.clock if isinstance(source, NetworkMaps) else None
+    findings = dict.fromkeys(
+        found for of_process in run.process.gather(run.opened.dataset.findings) for found in of_process
+    )
+    results["data"]["findings"] = [group.as_record() for group in grouped(findings)]
     results["environment"]["share_of_time_waiting_for_images"] = None if clock is None else clock.share_waiting
     return Evaluation(results, curve_table(counts.curves), lambda: prediction_chunks(judged))
 
@@ -268,9 +274,23 @@ def _hold(options: EvaluationOptions, stack: ExitStack) -> Path:
     return options.output
 
 
-def _masks(dataset: LocalizationDataset) -> MaskOf | None:
+def _masks(dataset: LocalizationDataset, on_error: OnError) -> MaskOf | None:
     """Where to get masks, or None if the split has none."""
     masks = dataset.ground_truth.masks
     if masks is None or not any(files.objects for files in masks):
         return None
-    return dataset.mask
+    named: set[int] = set()
+
+    def mask_of(index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+        try:
+            return dataset.mask(index, size)
+        except ImageError as error:
+            if on_error == "stop":
+                raise ImageError(f"{error}; --on-error count leaves such masks out") from error
+            if index not in named:  # every row asks for it
+                named.add(index)
+                detail = f"{error}; left out of the pixel metrics"
+                dataset.add_finding("warning", "mask unreadable", dataset.ground_truth.image_ids[index], detail)
+            return None
+
+    return mask_of

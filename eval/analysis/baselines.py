@@ -109,7 +109,7 @@ def baselines(
     """GT-known Loc of the best centre box and of the full image.
 
     Args:
-        ground_truth: Lists of a split; images without a box are left out.
+        ground_truth: Lists of a split; images without a box, or of a size that is not known, are left out.
         protocol: Decides frame, IoU, hit and mean.
         map_size: Width and height of the score map.
         iou_threshold: IoU demanded.
@@ -117,8 +117,7 @@ def baselines(
     Returns:
         ``"centre_box"`` (the best size for the split) and ``"full_image"``.
     """
-    boxed = [place for place, one in enumerate(ground_truth.boxes) if len(one)]
-    truth = [protocol.map_boxes(ground_truth.boxes[place], ground_truth.sizes[place], map_size) for place in boxed]
+    boxed, truth = _boxes_in_map(ground_truth, protocol, map_size)
     boxes = centre_boxes(map_size, protocol.convention)
     percent = protocol.average(hits_of_boxes(boxes, truth, protocol, iou_threshold), ground_truth.labels[boxed])
     best = int(percent.argmax())
@@ -127,6 +126,18 @@ def baselines(
         for name, index in (("centre_box", best), ("full_image", len(boxes) - 1))
         for x0, y0, x1, y1 in [boxes[index].tolist()]
     }
+
+
+def _boxes_in_map(
+    ground_truth: GroundTruth, protocol: Protocol, map_size: tuple[int, int]
+) -> tuple[list[int], list[npt.NDArray[Any]]]:
+    """The images whose boxes can be brought to a score map's pixels, and these boxes."""
+    boxed = [
+        place
+        for place, (boxes, size) in enumerate(zip(ground_truth.boxes, ground_truth.sizes, strict=True))
+        if len(boxes) and size.all()
+    ]
+    return boxed, [protocol.map_boxes(ground_truth.boxes[i], ground_truth.sizes[i], map_size) for i in boxed]
 
 
 def hits_of_box(
@@ -144,7 +155,6 @@ def hits_of_box(
         ``(N,)`` bool.
     """
     found = np.zeros(len(ground_truth), dtype=bool)
-    boxed = [place for place, one in enumerate(ground_truth.boxes) if len(one)]
-    truth = [protocol.map_boxes(ground_truth.boxes[place], ground_truth.sizes[place], map_size) for place in boxed]
+    boxed, truth = _boxes_in_map(ground_truth, protocol, map_size)
     found[boxed] = hits_of_boxes(np.array([box]), truth, protocol)[:, 0]
     return found

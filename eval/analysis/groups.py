@@ -13,6 +13,7 @@ from eval.judging.records import Records
 
 # Upper ends of the share of the image that its largest ground-truth box takes.
 SIZE_BUCKETS = {"below 10 %": 0.1, "10 to 25 %": 0.25, "25 to 50 %": 0.5, "50 % and more": np.inf}
+SIZE_NAMES = (*SIZE_BUCKETS, "unknown")  # the last where an image and so its size cannot be read
 
 
 def size_buckets(boxes: Sequence[npt.NDArray[Any]], sizes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -23,13 +24,13 @@ def size_buckets(boxes: Sequence[npt.NDArray[Any]], sizes: npt.NDArray[Any]) -> 
         sizes: ``(N, 2)`` width and height of the images.
 
     Returns:
-        ``(N,)`` positions in `SIZE_BUCKETS`.
+        ``(N,)`` positions in `SIZE_NAMES`.
 
     >>> size_buckets([np.array([[0, 0, 50, 20]]), np.array([[0, 0, 99, 99]])], np.array([[100, 100]] * 2)).tolist()
     [1, 3]
     """
     shares = [
-        ((image[:, 2] - image[:, 0]) * (image[:, 3] - image[:, 1])).max() / (width * height)
+        ((image[:, 2] - image[:, 0]) * (image[:, 3] - image[:, 1])).max() / (width * height) if width else np.inf
         for image, (width, height) in zip(boxes, np.asarray(sizes).tolist(), strict=True)
     ]
     return np.searchsorted(list(SIZE_BUCKETS.values()), shares, side="right").astype(np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.analysis.curves import ImageWeights, distinct_thresholds
-from eval.analysis.groups import SIZE_BUCKETS, GroupCounts, size_buckets
+from eval.analysis.groups import SIZE_NAMES, GroupCounts, size_buckets
 from eval.analysis.intervals import Bootstrap, Interval
 from eval.judging.hits import CLS_FIGURES, IOU_THRESHOLDS, LOC_FIGURES, POLICIES, row_hits
 from eval.judging.records import Records
@@ -125,7 +125,7 @@ def breakdown_figures(judged: JudgedSplit) -> dict[str, Any]:
     kinds = [np.zeros(0, dtype=np.uint8)] * rows
     sums = {field: np.zeros(rows) for field in ("iou", "iou_fixed", "candidates")}
     spread = np.zeros((len(judged.steps), HISTOGRAM_BINS), dtype=np.int64)
-    classes, sizes = GroupCounts(truth.num_classes), GroupCounts(len(SIZE_BUCKETS))
+    classes, sizes = GroupCounts(truth.num_classes), GroupCounts(len(SIZE_NAMES))
     num_boxed = 0
     for records in judged.records():
         kinds = [np.append(found, records["outcome"][:, row]) for row, found in enumerate(kinds)]
@@ -148,7 +148,7 @@ def breakdown_figures(judged: JudgedSplit) -> dict[str, Any]:
         "iou_histogram": dict(zip(judged.steps, spread.tolist(), strict=True)),
         "candidates": dict(zip(judged.rows, means["candidates"], strict=True)),
         "per_class": _group_rows("class", truth.class_names, classes, judged.has_logits),
-        "per_size": _group_rows("size", list(SIZE_BUCKETS), sizes, judged.has_logits),
+        "per_size": _group_rows("size", list(SIZE_NAMES), sizes, judged.has_logits),
     }
 
 

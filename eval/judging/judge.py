@@ -130,12 +130,20 @@ class SplitPass:
     def _boxes_in_map(
         self, lists: GroundTruth, indices: npt.NDArray[np.int64], map_size: tuple[int, ...]
     ) -> list[npt.NDArray[Any]]:
-        """Boxes of each image in score-map pixels, ``(K, 4)``; an image without any has K = 0."""
+        """Boxes of each image in score-map pixels, ``(K, 4)``; an image without any has K = 0.
+
+        Where the size of an image is not known, which then cannot be read either, there is a placeholder.
+        """
         height, width = map_size
         truth: list[npt.NDArray[Any]] = []
         for index in indices.tolist():
             boxes, size = lists.boxes[index], lists.sizes[index]
-            truth.append(self.protocol.map_boxes(boxes, size, (width, height)) if len(boxes) else NO_BOXES)
+            if not len(boxes):
+                truth.append(NO_BOXES)
+            elif not size.all():
+                truth.append(PLACEHOLDER)
+            else:
+                truth.append(self.protocol.map_boxes(boxes, size, (width, height)))
         return truth
 
     def _localize(

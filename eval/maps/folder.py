@@ -94,6 +94,7 @@ class FolderMaps:
             path = score_map_file(self.folder, self.ground_truth.image_ids[index])
             try:
                 one, degenerate = read_score_map(path)
+                self._check_size(index)
                 if one.shape != self._shape:
                     raise UserError(f"{path} has steps and size {one.shape}, other maps {self._shape}: all must agree")
             except UserError as error:
@@ -115,6 +116,12 @@ class FolderMaps:
             degenerate=np.stack([*flags, *healthy], axis=1),
             unreadable=unreadable,
         )
+
+    def _check_size(self, index: int) -> None:
+        """Raise where the image's boxes cannot be brought to its map: its size is neither listed nor to be read."""
+        truth = self.ground_truth
+        if len(truth.boxes[index]) and not truth.sizes[index].all():
+            raise UserError(f"{truth.image_ids[index]}: its boxes need the image's size, but the image cannot be read")
 
 
 def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ from tdam.files import tensors_sha256
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.networks import TrainedNetwork, open_trained
+from wsol.networks.classes import match_truth
 from wsol.runs import train_command
 
 
@@ -119,13 +120,18 @@ class Opened:
             options.model,
             dataset=truth.dataset,
             checkpoint=options.checkpoint,
-            num_classes=truth.num_classes,
+            dataset_classes=truth.num_classes,
             train_with=train_command(options.model, options.dataset, options.data_root),
         )
 
     def _transformed(self, dataset: LocalizationDataset) -> LocalizationDataset:
+        """The dataset with the network's class numbers and preprocessing."""
         if self.network is None:
             return dataset
+        match = match_truth(dataset.ground_truth, self.network)
+        dataset.ground_truth = match.apply(dataset.ground_truth)
+        if match.note:
+            dataset.add_finding("note", "classes", self.network.name, match.note)
         preprocessing = self.network.preprocessing
         dataset.transform = evaluation_transform(
             self.network.input_size,

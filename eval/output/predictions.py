@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eval.analysis.groups import SIZE_BUCKETS, size_buckets
+from eval.analysis.groups import SIZE_NAMES, size_buckets
 from eval.judging.hits import LOC_FIGURES, kept_hits
 from eval.judging.records import Records
 from eval.judging.split import JudgedSplit
@@ -91,7 +91,7 @@ def _size_names(truth: GroundTruth, records: Records) -> npt.NDArray[Any]:
     names = np.full(len(records), "", dtype=object)
     boxed = records["index"][records["boxed"]]
     buckets = size_buckets([truth.boxes[place] for place in boxed], truth.sizes[boxed])
-    names[records["boxed"]] = np.array(list(SIZE_BUCKETS), dtype=object)[buckets]
+    names[records["boxed"]] = np.array(list(SIZE_NAMES), dtype=object)[buckets]
     return names
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from tiny_dataset import CLASSES, write_checkpoint, write_dataset
 
 import wsol
@@ -178,3 +179,70 @@ def test_two_runs_give_the_same_records(data, tmp_path):
     assert first["steps"] == second["steps"]
     a, b = (pd.read_csv(tmp_path / name / "predictions.csv") for name in "ab")
     np.testing.assert_array_equal(a["x0"], b["x0"])
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A copy of the dataset whose files may be spoilt, and the checkpoint that knows its classes."""
+    return write_dataset(tmp_path / "things", images=6), write_checkpoint(tmp_path / "weights.safetensors")
+
+
+SPOILT = {"missing": None, "empty": b"", "garbage": b"no image", "truncated": 400}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_an_image_that_cannot_be_read_is_counted_as_a_miss(own, kind, tmp_path):
+    image, content = own[0] / "test/2.png", SPOILT[kind]
+    image.unlink() if content is None else image.write_bytes(
+        content if isinstance(content, bytes) else image.read_bytes()[:content]
+    )
+    with pytest.raises(ImageError, match=r"test/2\.png.*--on-error count"):
+        run(own, bootstrap=0)
+    results = run(own, on_error="count", bootstrap=5, output=tmp_path / "out")
+    assert list(results["faults"]["unreadable"]) == ["2.png"]
+    assert results["images"] == 6
+    assert results["breakdown"]["2"]["unreadable"] == 1
+    predictions = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert not predictions.loc[predictions["image"] == "2.png", "hit_gt_known_loc"].any()
+
+
+def test_masks_that_cannot_be_read_are_left_out_where_that_is_asked_for(own, tmp_path):
+    for number in range(6):
+        path = own[0] / f"test_masks/{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        size = Image.open(own[0] / f"test/{number}.png").size
+        Image.new("L", size, 255).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ImageError, match=r"test_masks/5\.png: .*--on-error count"):
+        run(own, bootstrap=0)
+    results = run(own, on_error="count", bootstrap=0)
+    (found,) = [one for one in results["data"]["findings"] if one["kind"] == "mask unreadable"]
+    assert found["count"] == 1
+    assert "5.png" in found["examples"][0]
+    assert results["metrics"]["pxap"] == pytest.approx(100)  # the others are all object
+
+
+def test_the_order_of_the_classes_changes_no_figure(own):
+    labels = [CLASSES[number % len(CLASSES)] for number in range(6)]
+    before = run(own, bootstrap=0)
+    order = sorted(CLASSES, reverse=True)
+    (own[0] / "dataset.yaml").write_text(
+        f"classes: [{', '.join(order)}]\nsplits:\n"
+        + "".join(f"  {split}: {{images: {split}, boxes: {split}.csv}}\n" for split in ("val", "test"))
+    )
+    after = run(own, bootstrap=0)
+    assert after["steps"] == before["steps"]
+    assert [row["class"] for row in after["per_class"]] == [row["class"] for row in before["per_class"]]
+    assert sorted(row["class"] for row in after["per_class"]) == sorted(labels)
+    (said,) = [one for one in after["data"]["findings"] if one["kind"] == "classes"]
+    assert "matched by name" in said["examples"][0]
+
+
+def test_what_is_left_out_of_the_box_metrics_stands_in_the_results(own):
+    lists = (own[0] / "test.csv").read_text().splitlines()
+    lists[3] = ",".join(lists[3].split(",")[:2]) + ",,,,"
+    (own[0] / "test.csv").write_text("\n".join(lists))
+    results = run(own, bootstrap=0)
+    assert results["data"]["without_box"] == 1
+    assert {one["kind"] for one in results["data"]["findings"]} == {"image without box"}
+    assert results["images"] == 6

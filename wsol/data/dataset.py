@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.data import Dataset
 
 from tdam.errors import check_name
 from wsol.data.decoders import Rule, decode_exact, decode_fast, decode_mask
-from wsol.data.findings import Finding
+from wsol.data.findings import Finding, Severity
 from wsol.data.ground_truth import GroundTruth
 from wsol.data.stores import ImageStore
 from wsol.data.transforms import ToFloat
@@ -108,6 +109,12 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
             ignored = _resize_nearest(self._binary_mask(files.ignore), size).astype(bool)
             mask[ignored & (mask == BACKGROUND)] = IGNORED
         return mask
+
+    def add_finding(self, severity: Severity, kind: str, subject: str, detail: str) -> None:
+        """Say one more thing about the split, on stderr and to whoever writes results."""
+        finding = Finding(severity, self.ground_truth.split, kind, subject, detail)
+        self.findings = (*self.findings, finding)
+        print(f"{self.ground_truth.dataset} {self.ground_truth.split}: {finding}", file=sys.stderr)
 
     def subset(self, indices: Iterable[int]) -> LocalizationDataset:
         """The same dataset with the images at `indices` only, numbered from 0."""

@@ -180,6 +180,7 @@ def open_trained(
     num_classes: int | None = None,
     runs: str | os.PathLike[str] = RUNS,
     train_with: str | None = None,
+    dataset_classes: int | None = None,
 ) -> TrainedNetwork:
     """Build a network and load trained weights into it.
 
@@ -191,6 +192,7 @@ def open_trained(
             checkpoint with as many classes as it has.
         runs: Folder that `wsol-train` writes into.
         train_with: See `find_checkpoint`.
+        dataset_classes: Number of classes of the dataset, taken for files that do not tell theirs.
 
     Raises:
         UnknownNameError: If no such network is registered; the valid names come nearest first.
@@ -209,7 +211,7 @@ def open_trained(
     path = Path(checkpoint)
     if path.is_file() and (config := find_config(path)):
         return _ours(model_name, path, config, source, num_classes)
-    if path.is_file() and (opened := _of_authors(model_name, path, source, num_classes)):
+    if path.is_file() and (opened := _of_authors(model_name, path, source, num_classes or dataset_classes)):
         return opened
     if num_classes is None:
         num_classes = classes_of(path, tdam.create_model(model_name))
