@@ -241,12 +241,26 @@ class FeedbackBlock(nn.Module):
         return [name for segment in repeated for name in segment.norms]
 
     def zero_init_last(self) -> None:
-        """Start as the shortcut alone: zero the last norm of every step, not of the first alone as timm would."""
+        """Start as the shortcut alone: zero the last norm of the last step, not of the first as timm would."""
         for name in self.segments()[-1].norms[-1:]:
-            for step in range(self.steps if self.distance else 1):
+            weight = getattr(self.norm_at(name, self.steps - 1 if self.distance else 0), "weight", None)
+            if weight is not None:
+                nn.init.zeros_(weight)
+        self.show_earlier_steps()
+
+    @torch.no_grad()
+    def show_earlier_steps(self) -> None:
+        """Give the steps before the last an output where timm has zeroed the last norm of a new network's branch.
+
+        The attention reads that output through relu(W x). At zero it tells nothing, and as relu passes no gradient
+        there, nothing ever changes it: the searchlight would see the bottom map alone for good.
+        """
+        for name in self.segments()[-1].norms[-1:] if self.distance else ():
+            for step in range(self.steps - 1):
                 weight = getattr(self.norm_at(name, step), "weight", None)
                 if weight is not None:
-                    nn.init.zeros_(weight)
+                    # Without asking for the value, which a network on the meta device has not.
+                    weight.copy_(torch.where(weight.any(), weight, torch.ones_like(weight)))
 
     def add_feedback(self, options: FeedbackOptions) -> None:
         """Add the attention and the norms of later steps.

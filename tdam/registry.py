@@ -11,7 +11,7 @@ from torch import nn
 
 from tdam.checkpoints import load_checkpoint
 from tdam.families.known import add_feedback
-from tdam.feedback import FeedbackOptions
+from tdam.feedback import FeedbackBlock, FeedbackOptions
 from tdam.releases import fetch_release
 
 default_cfgs: dict[str, Any] = {}
@@ -35,7 +35,11 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
 
         def build(num_classes: int = 1000, **arguments: Any) -> nn.Module:
             if not pretrained:
-                return add_feedback(timm.create_model(base, num_classes=num_classes, **arguments), options)
+                model = add_feedback(timm.create_model(base, num_classes=num_classes, **arguments), options)
+                for module in model.modules():
+                    if isinstance(module, FeedbackBlock) and options.init == "random":
+                        module.show_earlier_steps()
+                return model
             path = fetch_release(f"{name}.{tag}")
             model = add_feedback(timm.create_model(base, num_classes=1000, **arguments), options)
             load_checkpoint(model, path)

@@ -38,20 +38,44 @@ def test_blocks_are_chosen_by_stage_and_index() -> None:
     assert chosen == ["layer2.1", "layer4.0", "layer4.1"]
 
 
-def test_zero_init_covers_the_last_step() -> None:
+def test_zero_init_is_of_the_last_step() -> None:
     """A new block is its shortcut, whatever the number of steps."""
     model = tdam.create_model("resnet_mini_tdam", steps=3)
     block = model.layer4[0]
-    for norm in (block.bn2, block.bn2_1, block.bn2_2):
-        assert not norm.weight.any()
+    assert block.bn2.weight.all()
+    assert block.bn2_1.weight.all()
+    assert not block.bn2_2.weight.any()
     x = torch.randn(2, 48, 6, 6)
     torch.testing.assert_close(block(x), block.act2(block.downsample(x)))
-    for norm in (block.bn2, block.bn2_2):
-        torch.nn.init.ones_(norm.weight)
+    torch.nn.init.zeros_(block.bn2.weight)
+    torch.nn.init.ones_(block.bn2_2.weight)
     model.init_weights()
+    assert block.bn2.weight.all()
     assert not block.bn2_2.weight.any()
     kept = tdam.create_model("resnet_mini_tdam", zero_init_last=False).layer4[0]
     assert kept.bn2_1.weight.all()
+
+
+@pytest.mark.parametrize("name", ["resnet_mini_tdam", "resnet18_tdam", "resnet50_tdam"])
+@pytest.mark.parametrize("attention", ["joint", "top"])
+def test_what_comes_from_the_top_learns_from_the_start(name: str, attention: str) -> None:
+    """In a new network every weight on the way from the top map to the searchlight gets a gradient.
+
+    After one step of training, as the last norm of the last step starts at zero and passes none before.
+    """
+    torch.manual_seed(0)
+    model = tdam.create_model(name, num_classes=3, attention=attention, distance=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    images = torch.randn(4, 3, 64, 64)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 0])).backward()
+        optimizer.step()
+    for block in (module for module in model.modules() if isinstance(module, FeedbackBlock)):
+        last = block.segments()[-1].norms[-1]
+        for weight in (block.attention.top_reduce.weight, block.norm_at(last, 0).weight):
+            assert weight.grad is not None
+            assert weight.grad.any()
 
 
 def test_checkpoint_is_loaded(tmp_path: Path) -> None:
