@@ -135,6 +135,20 @@ def maps_of_methods(
     classifier: str | None = None,
 ) -> list[ClassActivationMaps]:
     """Maps of several methods, which share one forward pass; see `class_activation_maps`."""
+    if torch.is_inference_mode_enabled():
+        # It forbids gradients, which most methods need; copies of its tensors are free of it.
+        with torch.inference_mode(False):
+            own_ids = None if class_ids is None else torch.as_tensor(class_ids).clone()
+            return maps_of_methods(
+                model,
+                images.clone(),
+                own_ids,
+                methods,
+                scope,
+                layers=layers,
+                feature_layer=feature_layer,
+                classifier=classifier,
+            )
     found = [find_method(method) for method in methods]
     network = unwrap(model)
     if makes_own_maps(network):

@@ -33,6 +33,8 @@ def token_readout(network: nn.Module, calls_after: Sequence[str]) -> Callable[[T
     norms = [module for _, module in leaves if _is_norm(module)]
     heads = [module for _, module in leaves if isinstance(module, nn.Linear)]
     others = [name for name, module in leaves if not (_is_norm(module) or isinstance(module, (nn.Linear, *_IDLE)))]
+    if not heads:
+        raise UserError(f"{type(network).__name__} has no linear classifier after its last block, so it has no classes")
     if others or len({(head.in_features, head.out_features) for head in heads}) != 1:
         found = ", ".join(name for name, module in leaves if not isinstance(module, _IDLE))
         raise UserError(

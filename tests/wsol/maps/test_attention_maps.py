@@ -138,3 +138,13 @@ def test_what_a_network_lacks_is_said(make, method, message):
     size = (48, 80) if hasattr(network, "patch_embed") else (48, 48)
     with pytest.raises(UserError, match=message):
         wsol.class_activation_maps(network, torch.randn(2, 3, *size), method=method)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("method", ["cam", "grad-cam", "class-attention", "gradient-attention", "legrad"])
+def test_inference_mode_around_it_changes_nothing(method):
+    network, batch, classes = torchvision_vit(), torch.randn(2, 3, 48, 48), torch.tensor([2, 0])
+    expected = wsol.class_activation_maps(network, batch, classes, method=method).maps
+    with torch.inference_mode():
+        maps = wsol.class_activation_maps(network, batch * 1, classes * 1, method=method).maps
+    torch.testing.assert_close(maps, expected)

@@ -79,9 +79,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[int, int], tuple[int, int], set[
 }
 
 
-def outcomes(
-    network: Any, size: tuple[int, int], methods: list[str]
-) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+def outcomes(network: Any, size: tuple[int, int]) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """Grid of the maps of every method that works, and the reasons of those that refuse."""
     works, refused = {}, {}
     batch = torch.randn(2, 3, *size)
