@@ -14,87 +14,62 @@ from __future__ import annotations
 import numpy as np
 
 from wsol.sweep.pixels import compiled
-from wsol.sweep.ring import OFFSETS, area_table, group_table
 
-# A component, held by its root. `level`: the value at which its box last changed. `met_outside`: the
-# value at which a hole met the outside. `area`: see `sweep_largest`. `first`: first pixel in raster order.
-NODE = np.dtype(
-    [(name, np.int16) for name in ("x0", "y0", "x1", "y1", "level", "met_outside")]
-    + [(name, np.uint32) for name in ("parent", "first")]
-    + [("area", np.int32)],
-    align=True,
-)
-NEVER = 255
-GROUPS_8 = group_table(8)
-GROUPS_4 = group_table(4)
-CONTOUR_AREA = area_table()
-PIXEL_COUNT = np.ones(256, dtype=np.int32)
-DY = np.array([dy for dy, _ in OFFSETS])
-DX = np.array([dx for _, dx in OFFSETS])
+# A component is a row of int32, held by its root: its box, the value at which the box last changed, its area
+# (of a hole: what it adds where it is filled), and then
+# of an outer contour: its first pixel in raster order, and a node of the component that lies around it;
+# of a hole: a pixel of its top row, and its Euler number (1 minus the number of islands in it).
+X0, Y0, X1, Y1, LEVEL, AREA, FIRST, AROUND = range(8)
+TOP, EULER = FIRST, AROUND
+COLUMNS = 8
+NONE = -1
 LOG2 = np.array([max(0, length.bit_length() - 1) for length in range(257)])
 
 
 @compiled
-def joined(groups, stride):
-    """How many groups a pixel joins ``(256,)``, and how far away in memory a pixel of each is ``(256, 4)``.
-
-    A step backwards is stored as its two's complement: unsigned sums wrap around to the same place.
-    """
-    step = np.zeros((256, 4), np.uint64)
-    for byte in range(256):
-        for group in range(groups[byte, 0]):
-            bit = groups[byte, group + 1]
-            step[byte, group] = np.uint64(DY[bit] * stride + DX[bit])
-    return groups[:, 0].astype(np.uint8), step
-
-
-@compiled
-def find(nodes, node):
+def find(parent, node):
     """Root of a component; halves the path on the way."""
-    parent = nodes[node].parent
-    while parent != node:
-        grandparent = nodes[parent].parent
-        nodes[node].parent = grandparent
-        node = grandparent
-        parent = nodes[node].parent
+    above = parent[node]
+    while above != node:
+        top = parent[above]
+        parent[node] = top
+        node = top
+        above = parent[node]
     return node
 
 
 @compiled
 def open_node(nodes, node, value, x, y):
     """A component of one pixel."""
-    nodes[node].parent = node
-    nodes[node].level = value
-    nodes[node].x0 = x
-    nodes[node].x1 = x
-    nodes[node].y0 = y
-    nodes[node].y1 = y
-    nodes[node].met_outside = NEVER
+    nodes[node, X0] = x
+    nodes[node, X1] = x
+    nodes[node, Y0] = y
+    nodes[node, Y1] = y
+    nodes[node, LEVEL] = value
 
 
 @compiled
 def absorb(nodes, root, other):
-    """Make `other` part of the component `root`."""
-    nodes[other].parent = root
-    nodes[root].x0 = min(nodes[root].x0, nodes[other].x0)
-    nodes[root].y0 = min(nodes[root].y0, nodes[other].y0)
-    nodes[root].x1 = max(nodes[root].x1, nodes[other].x1)
-    nodes[root].y1 = max(nodes[root].y1, nodes[other].y1)
+    """Extend the box of `root` by that of `other`."""
+    nodes[root, X0] = min(nodes[root, X0], nodes[other, X0])
+    nodes[root, Y0] = min(nodes[root, Y0], nodes[other, Y0])
+    nodes[root, X1] = max(nodes[root, X1], nodes[other, X1])
+    nodes[root, Y1] = max(nodes[root, Y1], nodes[other, Y1])
 
 
 @compiled
 def outside_box(nodes, root, x, y):
     """Whether a pixel extends a component's box."""
-    return x < nodes[root].x0 or x > nodes[root].x1 or y < nodes[root].y0 or y > nodes[root].y1
+    return (x < nodes[root, X0]) | (x > nodes[root, X1]) | (y < nodes[root, Y0]) | (y > nodes[root, Y1])
 
 
 @compiled
 def include(nodes, root, x, y):
     """Extend a component's box by a pixel."""
-    nodes[root].x0 = min(nodes[root].x0, x)
-    nodes[root].y0 = min(nodes[root].y0, y)
-    nodes[root].x1 = max(nodes[root].x1, x)
-    nodes[root].y1 = max(nodes[root].y1, y)
+    nodes[root, X0] = min(nodes[root, X0], x)
+    nodes[root, Y0] = min(nodes[root, Y0], y)
+    nodes[root, X1] = max(nodes[root, X1], x)
+    nodes[root, Y1] = max(nodes[root, Y1], y)
 
 
 @compiled
@@ -117,13 +92,15 @@ def judge(nodes, node, grow, truth, convention, ranges, first, last):
     """Count a component's box, grown by some pixels, at the cuts first … last."""
     plus, last_x, last_y = convention
     iou = best_iou(
-        float(nodes[node].x0 - grow),
-        float(nodes[node].y0 - grow),
-        min(float(nodes[node].x1 + 1 + grow), last_x),
-        min(float(nodes[node].y1 + 1 + grow), last_y),
+        float(nodes[node, X0] - grow),
+        float(nodes[node, Y0] - grow),
+        min(float(nodes[node, X1] + 1 + grow), last_x),
+        min(float(nodes[node, Y1] + 1 + grow), last_y),
         truth,
         plus,
     )
+    if iou == 0.0:
+        return
     size = LOG2[last - first + 1]
     other = last - (1 << size) + 1
     ranges[size, first] = max(ranges[size, first], iou)

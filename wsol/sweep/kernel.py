@@ -1,18 +1,15 @@
-"""The compiled sweep: the best IoU at all 256 cuts of a map in three passes over its sorted pixels.
+"""The compiled sweep: the best IoU at all 256 cuts of a map in two passes over its sorted pixels.
 
 A threshold sweep looks at the components of ``map > c`` for every cut ``c``. From one cut to the next
-lower one components only grow and merge, so instead of labelling 256 foregrounds, pixels enter one by
-one in descending order and a union-find keeps each component's bounding box:
+lower one components only grow and merge, so instead of labelling 256 foregrounds, pixels enter one value
+after the other and a union-find keeps each component's bounding box:
 
-1. `sweep_outer_contours`: the foreground from the highest value downwards, 8-connected. Every component
-   has an outer contour.
-2. `sweep_holes`: the background from the lowest value upwards, 4-connected. A component that has not met
-   the outside yet is a hole of the foreground, and its box (grown by the surrounding contour) counts
-   too. The value at which it meets the outside says up to which cut its pixels are filled.
-3. `sweep_largest`: step 1 on the map with its holes filled, with the exact `cv2.contourArea` of each
-   component, which is additive over pixels (`wsol.sweep.ring.area_table`), and OpenCV's order as the
-   tie rule: of equal areas the component whose first pixel in raster order comes last. Or on the map
-   itself with the number of pixels as the area.
+1. `wsol.sweep.holes`: the background from the lowest value upwards, 4-connected: hole contours, and up to
+   which cut the pixels of each hole are filled.
+2. `wsol.sweep.outer_contours`: the foreground from the highest value downwards, 8-connected: outer
+   contours, and the largest of them by the exact `cv2.contourArea`, which is additive over pixels, and
+   OpenCV's order as the tie rule: of equal areas the component whose first pixel in raster order comes
+   last. Or by the number of pixels as the area, holes unfilled.
 """
 
 # numba infers the types of compiled functions, so they go without annotations.
@@ -26,28 +23,84 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from wsol.sweep.components import CONTOUR_AREA, NODE, PIXEL_COUNT, best_iou, spread
-from wsol.sweep.passes import sweep_holes, sweep_largest, sweep_outer_contours
-from wsol.sweep.pixels import INVALID, compiled, mark_earlier, quantize, raise_pixels, sort_pixels
+from wsol.sweep.components import COLUMNS, NONE, best_iou, spread
+from wsol.sweep.holes import OUTSIDE, sweep_holes
+from wsol.sweep.outer_contours import sweep_outer_contours
+from wsol.sweep.pixels import INVALID, compiled, find_extrema, mark_earlier, quantize, sort_pixels
+from wsol.sweep.ring import area_table
+
+CONTOUR_AREA = area_table()
+PIXEL_COUNT = np.ones(256, dtype=np.int32)
 
 
 @compiled
 def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, counts, boxes):
-    """Sweep one 8-bit map with its margin; overwrites it."""
-    order, start, earlier, labels, nodes = workspace
+    """Sweep one 8-bit map with its margin."""
+    order, start, marks, hole_arrays, outer_arrays = workspace
     height, width = values.shape[0] - 2, values.shape[1] - 2
-    sort_pixels(values, order, start)
-    mark_earlier(values, earlier)
-    sweep_outer_contours(order, start, earlier, labels, nodes, truth, convention, ranges, counts)
-    levels = sweep_holes(order, start, earlier, labels, nodes, truth, convention, ranges, counts)
     areas, total_area, tie = PIXEL_COUNT, height * width, -1
     if by_contour_area:
         areas, total_area, tie = CONTOUR_AREA, 2 * (height - 1) * (width - 1), 1
-        if raise_pixels(values, labels, levels):
-            sort_pixels(values, order, start)
-            mark_earlier(values, earlier)
-    sweep_largest(order, start, earlier, labels, nodes, areas, total_area, tie, convention, boxes)
+    sort_pixels(values, order, start)
+    mark_earlier(values, marks)
+    pixels = (order, start, values, marks)
+    minima = np.empty(256, np.bool_)
+    highest_minimum, lowest_maximum = find_extrema(values, marks, minima)
+    sweep_holes(pixels, minima, highest_minimum, areas, hole_arrays, truth, convention, ranges, counts)
+    if not by_contour_area:
+        fill_nothing(hole_arrays)
+    sweep_outer_contours(
+        pixels,
+        lowest_maximum,
+        areas,
+        total_area,
+        tie,
+        hole_arrays,
+        outer_arrays,
+        truth,
+        convention,
+        ranges,
+        counts,
+        boxes,
+    )
     spread(ranges)
+
+
+@compiled
+def fill_nothing(hole_arrays):
+    """Forget the holes."""
+    labels, _, _, _, first_closed, _ = hole_arrays
+    for pixel in range(labels.size):
+        labels[pixel] = OUTSIDE
+    for value in range(256):
+        first_closed[value] = NONE
+
+
+@compiled
+def workspace_for(height, width):
+    """Arrays that `sweep_map` uses for one map after the other."""
+    pixels, with_margin = height * width, (height + 2) * (width + 2)
+    most_holes = pixels // 2 + 3  # local minima without a common edge, and the outside
+    most_outer = (height // 2 + 1) * (width // 2 + 1)  # local maxima without a common corner
+    return (
+        np.empty(pixels, np.int32),
+        np.empty(256, np.int64),
+        np.zeros((height + 2, width + 2), np.uint8),
+        (
+            np.zeros(with_margin, np.uint32),
+            np.empty(most_holes, np.uint32),
+            np.empty((most_holes, COLUMNS), np.int32),
+            np.empty(most_holes, np.int32),
+            np.empty(256, np.int32),
+            np.empty(most_holes, np.int32),
+        ),
+        (
+            np.zeros(with_margin, np.uint32),
+            np.empty(most_outer, np.uint32),
+            np.empty((most_outer, COLUMNS), np.int32),
+            np.empty(pixels + most_holes, np.uint32),
+        ),
+    )
 
 
 def sources_digest():
@@ -85,13 +138,7 @@ def kept_on_disk(sources):
         _ = sources
         num_images, height, width = score_maps.shape
         values = np.zeros((height + 2, width + 2), np.uint8)
-        workspace = (
-            np.empty(height * width, np.int32),
-            np.empty(256, np.int64),
-            np.zeros(values.shape, np.uint8),
-            np.zeros(values.size, np.uint32),
-            np.empty(height * width // 2 + 2, NODE),
-        )
+        workspace = workspace_for(height, width)
         ranges = np.empty((9, 256))
         plus = convention[0]
         for i in range(num_images):
@@ -101,9 +148,11 @@ def kept_on_disk(sources):
             if maximum == INVALID:
                 continue
             for cut in range(256):
-                ranges[:, cut] = 0.0
+                for size in range(9):
+                    ranges[size, cut] = 0.0
                 num_boxes[i, cut] = 0
-                largest_boxes[i, cut] = empty_box
+                for side in range(4):
+                    largest_boxes[i, cut, side] = empty_box[side]
             if maximum > 0:
                 sweep_map(
                     values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
@@ -116,9 +165,9 @@ def kept_on_disk(sources):
                 num_boxes[i, cut] = num_boxes[i, cut] if cut < maximum else 1
 
     try:
-        return njit(cache=True, nogil=True)(sweep_images)
+        return njit(cache=True, nogil=True, error_model="numpy")(sweep_images)
     except RuntimeError:  # no folder to keep it in can be written to
-        return njit(nogil=True)(sweep_images)
+        return njit(nogil=True, error_model="numpy")(sweep_images)
 
 
 sweep_images = kept_on_disk(sources_digest())

@@ -19,7 +19,7 @@ BANDS = 8
 
 def compiled(function: Any) -> Any:
     """Compile as a part of `wsol.sweep.kernel.sweep_images`, the only function that is kept on disk."""
-    return njit(nogil=True)(function)
+    return njit(nogil=True, error_model="numpy")(function)
 
 
 @compiled
@@ -104,13 +104,23 @@ def mark_earlier(values, earlier):
 
 
 @compiled
-def raise_pixels(values, labels, levels):
-    """Raise every pixel below 255 to the level of its label; True if any was raised."""
-    flat = values.ravel()
-    raised = False
-    for pixel in range(flat.size):
-        level = levels[labels[pixel]]
-        if flat[pixel] < level:
-            raised = True
-            flat[pixel] = level if flat[pixel] < 255 else 255
-    return raised
+def find_extrema(values, marks, minima):
+    """Note for each value whether a local minimum has it, by edge neighbours; what touches the margin is none.
+
+    Returns:
+        The value of the highest local minimum, -1 if there is none, and of the lowest local maximum, by all
+        neighbours.
+    """
+    for value in range(256):
+        minima[value] = False
+    highest_minimum, lowest_maximum = -1, 255
+    for y in range(1, values.shape[0] - 1):
+        for x in range(1, values.shape[1] - 1):
+            mark = marks[y, x]
+            if mark & 0b10101010 == 0b10101010:
+                value = np.int64(values[y, x])
+                minima[value] = True
+                highest_minimum = max(highest_minimum, value)
+            if mark == 0:
+                lowest_maximum = min(lowest_maximum, np.int64(values[y, x]))
+    return highest_minimum, lowest_maximum

@@ -48,13 +48,14 @@ def neighbour_groups(connectivity: int) -> list[list[int]]:
     return table
 
 
-def group_table(connectivity: int) -> NDArray[np.int8]:
-    """`neighbour_groups` as ``(256, 5)`` int8: the number of groups, then their bits."""
-    table = np.zeros((256, 5), dtype=np.int8)
+def group_tables(connectivity: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """`neighbour_groups` as arrays: their number ``(256,)``, and ``dy`` and ``dx`` ``(256, 4)`` of each."""
+    number = np.zeros(256, dtype=np.uint8)
+    offsets = np.zeros((2, 256, 4), dtype=np.int64)
     for byte, bits in enumerate(neighbour_groups(connectivity)):
-        table[byte, 0] = len(bits)
-        table[byte, 1 : 1 + len(bits)] = bits
-    return table
+        number[byte] = len(bits)
+        offsets[:, byte, : len(bits)] = np.array([OFFSETS[bit] for bit in bits], dtype=np.int64).reshape(-1, 2).T
+    return number, offsets[0], offsets[1]
 
 
 def area_table() -> NDArray[np.int32]:
@@ -66,5 +67,20 @@ def area_table() -> NDArray[np.int32]:
     """
     return np.array(
         [sum(sum(byte >> bit & 1 for bit in block) >= 2 for block in _BLOCKS) for byte in range(256)],
+        dtype=np.int32,
+    )
+
+
+def euler_table() -> NDArray[np.int32]:
+    """What a pixel adds to the Euler number of a 4-connected component, ``(256,)``.
+
+    The number is 1 minus the number of islands in the component: pixels, minus pairs of edge neighbours,
+    plus 2×2 blocks of four pixels.
+    """
+    return np.array(
+        [
+            1 - sum(byte >> bit & 1 for bit in (1, 3, 5, 7)) + sum(all(byte >> b & 1 for b in block) for block in _BLOCKS)
+            for byte in range(256)
+        ],
         dtype=np.int32,
     )
