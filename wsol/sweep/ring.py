@@ -79,7 +79,9 @@ def euler_table() -> NDArray[np.int32]:
     """
     return np.array(
         [
-            1 - sum(byte >> bit & 1 for bit in (1, 3, 5, 7)) + sum(all(byte >> b & 1 for b in block) for block in _BLOCKS)
+            1
+            - sum(byte >> bit & 1 for bit in (1, 3, 5, 7))
+            + sum(all(byte >> b & 1 for b in block) for block in _BLOCKS)
             for byte in range(256)
         ],
         dtype=np.int32,
