@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsol.sweep.pixels import compiled
+from wsol.sweep.compiling import compiled
 
 # A component is a row of int32, held by its root: its box, the value at which the box last changed, its area
 # (of a hole: what it adds where it is filled), and then

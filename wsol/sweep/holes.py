@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsol.sweep.compiling import compiled
 from wsol.sweep.components import (
     AREA,
     EULER,
@@ -28,7 +29,6 @@ from wsol.sweep.components import (
     open_node,
     outside_box,
 )
-from wsol.sweep.pixels import compiled
 from wsol.sweep.ring import euler_table, group_tables
 
 OUTSIDE = 0  # the label of the margin, and of every pixel that is in no hole when it enters

@@ -17,16 +17,13 @@ after the other and a union-find keeps each component's bounding box:
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
-from numba import njit
 
+from wsol.sweep.compiling import compiled, kept
 from wsol.sweep.components import COLUMNS, NONE, best_iou, spread
 from wsol.sweep.holes import OUTSIDE, sweep_holes
 from wsol.sweep.outer_contours import sweep_outer_contours
-from wsol.sweep.pixels import INVALID, compiled, find_extrema, mark_earlier, quantize, sort_pixels
+from wsol.sweep.pixels import add_margin, find_extrema, mark_earlier, quantize, sort_pixels
 from wsol.sweep.ring import area_table
 
 CONTOUR_AREA = area_table()
@@ -103,71 +100,56 @@ def workspace_for(height, width):
     )
 
 
-def sources_digest():
-    """A number that changes with any source file the kernel is compiled from."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return int(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:15], 16)
+@kept
+def quantize_images(score_maps, quantized):
+    """Write ``(N, H, W)`` 8-bit maps; returns the index of the first invalid one, or N."""
+    for i in range(len(score_maps)):
+        if not quantize(score_maps[i], quantized[i]):
+            return i
+    return len(score_maps)
 
 
-def kept_on_disk(sources):
-    """`sweep_images`, compiled once for all processes.
+@kept
+def sweep_images(
+    quantized, truth, rows, by_contour_area, convention, empty_box, maxima, largest, best, largest_boxes, num_boxes
+):
+    """Sweep images one after the other.
 
-    numba looks only at the file of a function to see whether its compiled form is out of date, not at the
-    functions it calls from other files. The digest of all sources, as a variable the function closes over,
-    is part of the name under which numba keeps it.
+    Args:
+        quantized: ``(N, H, W)`` uint8.
+        truth: ``(sum K_i, 4)`` float64 ground-truth boxes of all images.
+        rows: ``(N + 1,)`` first row of each image in `truth`.
+        by_contour_area: Whether the largest contour is that of `cv2.contourArea`, or of the most pixels.
+        convention: ``(plus, last_x, last_y)``: added to widths and heights, limits of box ends.
+        empty_box: ``(4,)``.
+        maxima: ``(N,)`` output, see `wsol.sweep.Sweep`.
+        largest: ``(N, 256)`` output.
+        best: ``(N, 256)`` output, `Sweep.all`.
+        largest_boxes: ``(N, 256, 4)`` output.
+        num_boxes: ``(N, 256)`` output.
     """
-
-    def sweep_images(
-        score_maps, truth, rows, by_contour_area, convention, empty_box, largest, best, largest_boxes, num_boxes, maxima
-    ):
-        """Sweep images one after the other.
-
-        Args:
-            score_maps: ``(N, H, W)``.
-            truth: ``(sum K_i, 4)`` float64 ground-truth boxes of all images.
-            rows: ``(N + 1,)`` first row of each image in `truth`.
-            by_contour_area: Whether the largest contour is that of `cv2.contourArea`, or of the most pixels.
-            convention: ``(plus, last_x, last_y)``: added to widths and heights, limits of box ends.
-            empty_box: ``(4,)``.
-            largest: ``(N, 256)`` output, see `wsol.sweep.Sweep`.
-            best: ``(N, 256)`` output, `Sweep.all`.
-            largest_boxes: ``(N, 256, 4)`` output.
-            num_boxes: ``(N, 256)`` output.
-            maxima: ``(N,)`` output: the 8-bit maximum, or `INVALID`.
-        """
-        _ = sources
-        num_images, height, width = score_maps.shape
-        values = np.zeros((height + 2, width + 2), np.uint8)
-        workspace = workspace_for(height, width)
-        ranges = np.empty((9, 256))
-        plus = convention[0]
-        for i in range(num_images):
-            image_truth = truth[rows[i] : rows[i + 1]]
-            maximum = quantize(score_maps[i], values)
-            maxima[i] = maximum
-            if maximum == INVALID:
-                continue
-            for cut in range(256):
-                for size in range(9):
-                    ranges[size, cut] = 0.0
-                num_boxes[i, cut] = 0
-                for side in range(4):
-                    largest_boxes[i, cut, side] = empty_box[side]
-            if maximum > 0:
-                sweep_map(
-                    values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
-                )
-            for cut in range(256):
-                box = largest_boxes[i, cut]
-                iou = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
-                largest[i, cut] = iou
-                best[i, cut] = ranges[0, cut] if cut < maximum else iou
-                num_boxes[i, cut] = num_boxes[i, cut] if cut < maximum else 1
-
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(sweep_images)
-    except RuntimeError:  # no folder to keep it in can be written to
-        return njit(nogil=True, error_model="numpy")(sweep_images)
-
-
-sweep_images = kept_on_disk(sources_digest())
+    num_images, height, width = quantized.shape
+    values = np.zeros((height + 2, width + 2), np.uint8)
+    workspace = workspace_for(height, width)
+    ranges = np.empty((9, 256))
+    plus = convention[0]
+    for i in range(num_images):
+        image_truth = truth[rows[i] : rows[i + 1]]
+        maximum = add_margin(quantized[i], values)
+        maxima[i] = maximum
+        for cut in range(256):
+            for size in range(9):
+                ranges[size, cut] = 0.0
+            num_boxes[i, cut] = 0
+            for side in range(4):
+                largest_boxes[i, cut, side] = empty_box[side]
+        if maximum > 0:
+            sweep_map(
+                values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
+            )
+        for cut in range(256):
+            box = largest_boxes[i, cut]
+            iou = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
+            largest[i, cut] = iou
+            best[i, cut] = ranges[0, cut] if cut < maximum else iou
+            num_boxes[i, cut] = num_boxes[i, cut] if cut < maximum else 1

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsol.sweep.compiling import compiled
 from wsol.sweep.components import (
     AREA,
     AROUND,
@@ -36,9 +37,9 @@ from wsol.sweep.components import (
     outside_box,
 )
 from wsol.sweep.holes import OUTSIDE
-from wsol.sweep.pixels import compiled
 from wsol.sweep.ring import group_tables
 
+FEW = 48  # so many nodes are looked through after every value; of more, only those that may have become the largest
 NUMBER_8, DY_8, DX_8 = group_tables(8)
 
 
@@ -59,7 +60,7 @@ def merge(parent, nodes, root, other):
         nodes[root, FIRST] = min(nodes[root, FIRST], nodes[other, FIRST])
     else:
         outer = find_outer(parent, nodes, other if nodes[root, AROUND] == NONE else root)
-        if outer == other or outer == root:  # it has counted the other one's area
+        if outer in (other, root):  # it has counted the other one's area
             nodes[root, AREA] = nodes[outer, AREA]
             nodes[root, FIRST] = nodes[outer, FIRST]
             nodes[root, AROUND] = NONE
@@ -92,6 +93,17 @@ def fill_hole(hole, num_nodes, stride, labels, parent, nodes, hole_arrays):
 def better(nodes, node, area, first, tie):
     """Whether a component is the largest contour rather than one of that area and first pixel."""
     return nodes[node, AREA] > area or (nodes[node, AREA] == area and tie * nodes[node, FIRST] > tie * first)
+
+
+@compiled
+def largest(parent, nodes, num_nodes, tie):
+    """The largest contour of all."""
+    best, best_area, best_first = np.uint32(0), -1, -1
+    for i in range(num_nodes):
+        node = np.uint32(i)
+        if parent[node] == node and nodes[node, AROUND] == NONE and better(nodes, node, best_area, best_first, tie):
+            best, best_area, best_first = node, nodes[node, AREA], nodes[node, FIRST]
+    return best
 
 
 @compiled
@@ -131,6 +143,7 @@ def sweep_outer_contours(
     for value in range(255, 0, -1):
         former_area, former_first = best_area, best_first
         num_candidates = 0
+        many = num_nodes > FEW
         for k in range(start[value], start[value - 1]):
             packed = np.int64(order[np.uint64(k)])
             y, x = packed >> 16, packed & 0xFFFF
@@ -170,9 +183,10 @@ def sweep_outer_contours(
             nodes[root, FIRST] = min(nodes[root, FIRST], pixel)
             area = nodes[root, AREA] + areas[present] * np.int32(hole_labels[np.uint64(pixel)] == OUTSIDE)
             nodes[root, AREA] = area
-            candidates[np.uint64(num_candidates)] = root
-            num_candidates += np.int64(area >= best_area)
-            best_area = max(best_area, area)
+            if many:
+                candidates[np.uint64(num_candidates)] = root
+                num_candidates += np.int64(area >= best_area)
+                best_area = max(best_area, area)
         counts[value - 1] += alive
         if settled:
             if alive == 1 and value <= lowest_maximum:  # the whole map's box stays
@@ -186,27 +200,21 @@ def sweep_outer_contours(
             candidates[np.uint64(num_candidates)] = outer
             num_candidates += 1
             hole = next_closed[np.uint32(hole)]
-        best_area = former_area
-        if former_area >= 0:
+        if many:
             best = find_outer(parent, nodes, best)
             best_area, best_first = nodes[best, AREA], nodes[best, FIRST]
-        overtaken = best_area == former_area and best_first != former_first
-        for i in range(num_candidates):
-            node = find_outer(parent, nodes, candidates[np.uint64(i)])
-            if better(nodes, node, best_area, best_first, tie):
-                best, best_area, best_first = node, nodes[node, AREA], nodes[node, FIRST]
-        if overtaken and best_area == former_area:
+            overtaken = best_area == former_area and best_first != former_first
+            for i in range(num_candidates):
+                node = find_outer(parent, nodes, candidates[np.uint64(i)])
+                if better(nodes, node, best_area, best_first, tie):
+                    best, best_area, best_first = node, nodes[node, AREA], nodes[node, FIRST]
             # The winner's first pixel moved up and its area did not grow: an equal one may now win the tie.
-            for i in range(num_nodes):
-                node = np.uint32(i)
-                if (
-                    parent[node] == node
-                    and nodes[node, AROUND] == NONE
-                    and better(nodes, node, best_area, best_first, tie)
-                ):
-                    best, best_first = node, nodes[node, FIRST]
-        if best_area < 0:
+            many = not (overtaken and best_area == former_area)
+        if not many:
+            best = largest(parent, nodes, num_nodes, tie)
+        if num_nodes == 0:
             continue
+        best_area, best_first = nodes[best, AREA], nodes[best, FIRST]
         box = boxes[value - 1]
         box[0] = nodes[best, X0]
         box[1] = nodes[best, Y0]

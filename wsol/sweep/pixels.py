@@ -8,34 +8,37 @@ Maps have a margin of one pixel all around, so that no neighbour is ever missing
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-INVALID = -1
+from wsol.sweep.compiling import compiled
+
 BANDS = 8
-
-
-def compiled(function: Any) -> Any:
-    """Compile as a part of `wsol.sweep.kernel.sweep_images`, the only function that is kept on disk."""
-    return njit(nogil=True, error_model="numpy")(function)
 
 
 @compiled
 def quantize(score_map, values):
-    """Write the 8-bit map inside the margin; return its maximum, or `INVALID` for NaN or outside [0, 1]."""
+    """Write the 8-bit form of a map; False for NaN or a value outside [0, 1]."""
     height, width = score_map.shape
-    maximum = 0
     valid = True
     for y in range(height):
         for x in range(width):
             score = score_map[y, x]
             valid &= (score >= 0.0) & (score <= 1.0)
-            value = np.uint8(score * 255)
+            values[y, x] = np.uint8(score * 255)
+    return valid
+
+
+@compiled
+def add_margin(inside, values):
+    """Copy a map into the margin of another array; returns its maximum."""
+    height, width = inside.shape
+    maximum = np.uint8(0)
+    for y in range(height):
+        for x in range(width):
+            value = inside[y, x]
             values[y + 1, x + 1] = value
             maximum = max(maximum, value)
-    return maximum if valid else INVALID
+    return maximum
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tdam.errors import check_name
 from wsol.errors import InputError
 from wsol.sweep.conventions import BoxConvention
-from wsol.sweep.engine import run_sweep
+from wsol.sweep.engine import quantize, run_sweep
 from wsol.sweep.inputs import as_boxes, as_score_maps
 
 BoxRule = Literal["largest", "all"]
@@ -125,6 +126,9 @@ def best_iou_per_cut(score_maps: Any, boxes: Sequence[Any], convention: BoxConve
     convention = convention or BoxConvention()
     maps = as_score_maps(score_maps)
     truth = as_boxes(boxes, len(maps))
+    quantized = quantize(maps)
+    if (sweep := _LAST.sweep_of(quantized, truth, convention)) is not None:
+        return sweep
     sweep = Sweep(
         maximum=np.empty(len(maps), dtype=np.uint8),
         largest=np.empty((len(maps), NUM_CUTS)),
@@ -133,5 +137,48 @@ def best_iou_per_cut(score_maps: Any, boxes: Sequence[Any], convention: BoxConve
         num_boxes=np.empty((len(maps), NUM_CUTS), dtype=np.int32),
     )
     if len(maps) > 0:
-        run_sweep(maps, truth, convention or BoxConvention(), sweep)
+        run_sweep(quantized, truth, convention, sweep)
+        _LAST.keep(quantized, truth, convention, sweep)
     return sweep
+
+
+class _LastSweep(threading.local):
+    """The last sweep of this thread: the metrics of a collection ask for the same one, one after the other.
+
+    Maps and boxes are compared by their values, so that arrays filled anew are never taken for the former ones.
+    """
+
+    quantized: NDArray[np.uint8] | None = None
+    truth: Sequence[NDArray[np.float64]]
+    convention: BoxConvention
+    sweep: Sweep
+
+    def sweep_of(
+        self, quantized: NDArray[np.uint8], truth: Sequence[NDArray[np.float64]], convention: BoxConvention
+    ) -> Sweep | None:
+        """The sweep that is kept, if it is the one of these maps and boxes."""
+        known = (
+            self.quantized is not None
+            and convention == self.convention
+            and len(truth) == len(self.truth)
+            and all(map(np.array_equal, truth, self.truth))
+            and quantized.shape == self.quantized.shape
+            and all(map(np.array_equal, quantized, self.quantized))
+        )
+        return self.sweep if known else None
+
+    def keep(
+        self,
+        quantized: NDArray[np.uint8],
+        truth: Sequence[NDArray[np.float64]],
+        convention: BoxConvention,
+        sweep: Sweep,
+    ) -> None:
+        """Keep the sweep of these maps and boxes instead of the former one."""
+        for array in (sweep.maximum, sweep.largest, sweep.all, sweep.largest_boxes, sweep.num_boxes):
+            array.flags.writeable = False
+        self.quantized, self.convention, self.sweep = quantized, convention, sweep
+        self.truth = [boxes.copy() for boxes in truth]
+
+
+_LAST = _LastSweep()

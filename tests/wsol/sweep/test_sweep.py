@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +15,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics import MetricCollection
 from wsol_goldens import golden_cases, golden_map, golden_sweeps, load_arrays, load_recipes
 
+import wsol.sweep.sweep as sweep_module
 from wsol.errors import InputError
+from wsol.metrics import MaxBoxAcc, MaxBoxAccV2
 from wsol.sweep import BoxConvention, Sweep, best_iou_per_cut, box_iou, cam_thresholds, cut_table
 from wsol.sweep.contours import contour_boxes
-from wsol.sweep.engine import compiled_kernel, run_opencv
+from wsol.sweep.engine import compiled_kernel, run_opencv, run_sweep
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +189,7 @@ def test_opencv_path_equals_plain_sweep(quantized: np.ndarray, seed: int, conven
     truth = random_truth(quantized.shape, seed)
     expected = plain_sweep(quantized, truth, convention)
     result = Sweep(**{field: np.empty_like(getattr(expected, field)) for field in expected.__dataclass_fields__})
-    run_opencv(score_map_of(quantized)[None], [truth.astype(float)], convention, result)
+    run_opencv(quantized[None], [truth.astype(float)], convention, result)
     assert_equal(result, expected)
 
 
@@ -255,3 +261,50 @@ def test_no_images_give_an_empty_sweep() -> None:
 def test_bad_input_is_named(score_maps: Any, boxes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         best_iou_per_cut(score_maps, boxes)
+
+
+# --- one sweep for every metric of the same maps
+
+
+def test_metrics_of_one_collection_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, truth = np.random.default_rng(4).random((3, 11, 17)), [random_truth((11, 17), seed) for seed in range(3)]
+    sweeps = []
+    monkeypatch.setattr(sweep_module, "run_sweep", lambda *given: (sweeps.append(given), run_sweep(*given)))
+    collection = MetricCollection([MaxBoxAcc(), MaxBoxAccV2()], compute_groups=False)
+    collection.update(torch.from_numpy(maps), truth)
+    assert len(sweeps) == 1
+    assert_equal(best_iou_per_cut(maps.copy(), [boxes.copy() for boxes in truth]), best_iou_per_cut(maps, truth))
+    assert len(sweeps) == 1
+
+
+@pytest.mark.parametrize("changed", ["maps", "boxes", "convention"])
+def test_arrays_filled_anew_are_swept_anew(changed: str) -> None:
+    maps, truth = np.random.default_rng(5).random((2, 9, 13)), [random_truth((9, 13), seed) for seed in range(2)]
+    before = best_iou_per_cut(maps, truth)
+    convention = BoxConvention(closed_pixels=changed != "convention")
+    if changed == "maps":
+        maps[:] = maps[:, ::-1].copy()
+    if changed == "boxes":
+        truth[1][:] = 0, 0, 12, 8
+    after = best_iou_per_cut(maps, truth, convention)
+    assert not np.array_equal(after.all, before.all)
+    for i in range(2):
+        expected = plain_sweep((maps[i] * 255).astype(np.uint8), truth[i], convention)
+        np.testing.assert_array_equal(after.all[i], expected.all[0])
+
+
+def test_kernel_runs_without_compiling(tmp_path: Path) -> None:
+    """With numba switched off the same functions run as plain Python."""
+    code = (
+        "import numpy as np; from wsol.sweep import best_iou_per_cut;"
+        "maps = np.random.default_rng(6).integers(0, 256, (2, 12, 9)) / 255;"
+        "swept = best_iou_per_cut(maps, [[[1, 2, 6, 8]], [[0, 0, 8, 11], [2, 2, 3, 3]]]);"
+        "np.savez('swept.npz', **vars(swept))"
+    )
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    maps = np.random.default_rng(6).integers(0, 256, (2, 12, 9)) / 255
+    expected = best_iou_per_cut(maps, [[[1, 2, 6, 8]], [[0, 0, 8, 11], [2, 2, 3, 3]]])
+    assert_equal(Sweep(**np.load(tmp_path / "swept.npz")), expected)
