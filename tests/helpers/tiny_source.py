@@ -19,6 +19,7 @@ from eval.protocols import get_protocol
 from wsol.data import GroundTruth
 
 PROTOCOL = get_protocol("wsolevaluation")
+WIDTH, HEIGHT = 28, 20  # of the score maps; images are of another shape, and neither is square
 
 
 class ArraySource:
@@ -47,7 +48,7 @@ class ArraySource:
             yield MapBatch(
                 indices=np.array(chunk, dtype=np.int64),
                 score_maps=maps,
-                predicted_maps=None if self.logits is None else maps,
+                predicted_maps=None if self.logits is None else maps[..., ::-1].copy(),
                 predicted_cams=None if self.logits is None else maps[..., ::4, ::4],
                 logits=None if self.logits is None else self.logits[:, chunk],
                 degenerate=np.zeros((self.steps, len(chunk)), np.bool_),
@@ -55,19 +56,22 @@ class ArraySource:
             )
 
 
-def tiny_split(num_images=13, steps=2, classes=7, size=24, seed=0):
-    """Maps with a blob near the ground truth, logits that are often right; images of 48 x 36 pixels."""
+def tiny_split(num_images=13, steps=2, classes=7, seed=0):
+    """Maps with a blob near the ground truth, logits that are often right; images of 48 x 36 pixels.
+
+    The maps of the predicted classes are the labels' mirrored.
+    """
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, num_images)
-    boxes, maps = [], np.zeros((steps, num_images, size, size), np.float32)
+    boxes, maps = [], np.zeros((steps, num_images, HEIGHT, WIDTH), np.float32)
     for image in range(num_images):
         count = 1 + (image % 4 == 0)
         corners = generator.integers([0, 0], [24, 18], (count, 2))
         boxes.append(np.hstack([corners, corners + generator.integers(8, 18, (count, 2))]).astype(np.int64))
         for step in range(steps):
             raw = generator.random((6, 6)) * 0.6
-            x0, y0, x1, y1 = boxes[-1][0] * size / np.array([48, 36, 48, 36])
-            blob = cv2.resize(raw, (size, size))
+            x0, y0, x1, y1 = boxes[-1][0] * np.array([WIDTH, HEIGHT] * 2) / np.array([48, 36] * 2)
+            blob = cv2.resize(raw, (WIDTH, HEIGHT))
             blob[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] += generator.random() * 0.8
             maps[step, image] = wsol.normalize_score_map(blob)
     logits = generator.normal(size=(steps, num_images, classes)).astype(np.float32)
@@ -111,9 +115,9 @@ def pxap(judged):
     return {row: metric.compute() for row, metric in judged.pixel_metrics.items()}
 
 
-def judge(folder, source, truth, **options):
+def judge(folder, source, truth, threshold=0.2, **options):
     """Judge a split with masks by the default protocol."""
-    return judge_split(source, truth, PROTOCOL, Thresholds(0.2), folder, mask_of=mask_of, **options)
+    return judge_split(source, truth, PROTOCOL, Thresholds(threshold), folder, mask_of=mask_of, **options)
 
 
 def judge_as(rank, count, num_images, folder, port, answers):

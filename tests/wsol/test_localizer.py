@@ -94,3 +94,26 @@ def test_an_unreadable_file_is_named(localizer, tmp_path):
     broken.write_bytes(b"not an image")
     with pytest.raises(ImageError, match=r"broken\.png"):
         localizer([broken])
+
+
+class RedNetwork(torch.nn.Module):
+    """Its map of class 0 is how red the image is."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.AvgPool2d(4)
+        self.classifier = torch.nn.Linear(3, 2, bias=False)
+        self.classifier.weight.data = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
+
+    def forward(self, images):
+        return self.classifier(self.features(images).mean((2, 3)))
+
+
+@pytest.mark.parametrize("input_size", [(64, 96), (96, 64)])
+def test_width_and_height_are_not_swapped(input_size):
+    image = Image.new("RGB", (200, 80), (0, 80, 80))
+    image.paste((255, 0, 0), (120, 10, 180, 40))
+    localizer = wsol.Localizer(RedNetwork(), input_size=input_size, threshold=0.5)
+    (found,) = localizer(image, class_id=0)
+    assert found.steps[0].score_map.shape == input_size
+    np.testing.assert_allclose(found.steps[0].box, [120, 10, 180, 40], atol=8)

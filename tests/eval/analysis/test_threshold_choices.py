@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_source import PROTOCOL, ArraySource, mask_of, tiny_split
+from tiny_source import HEIGHT, PROTOCOL, WIDTH, ArraySource, mask_of, tiny_split
 
 from eval.analysis.curves import count_split
 from eval.analysis.figures import row_figures
@@ -48,7 +48,7 @@ def test_every_rule_counts_the_box_at_each_maps_own_cut(tmp_path):
                     continue
                 quantized = quantize_score_map(maps[step, image])
                 box = boxes_of_cut(quantized, find_rule(rule).cut(quantized))[0]
-                boxes = PROTOCOL.map_boxes(truth.boxes[image], truth.sizes[image], (24, 24))
+                boxes = PROTOCOL.map_boxes(truth.boxes[image], truth.sizes[image], (WIDTH, HEIGHT))
                 hits.append(image != 3 and found(box, boxes))
                 right.append(logits[step, image].argmax() == truth.labels[image])
             assert 0 < sum(hits) < len(hits)
@@ -100,15 +100,15 @@ def test_all_ways_stand_side_by_side_with_what_they_cost(tmp_path):
             image != 3
             and found(
                 boxes_from_score_map(maps[1, image], threshold)[0],
-                PROTOCOL.map_boxes(truth.boxes[image], truth.sizes[image], (24, 24)),
+                PROTOCOL.map_boxes(truth.boxes[image], truth.sizes[image], (WIDTH, HEIGHT)),
             )
             for image in range(len(truth))
         ]
         assert choices[name]["gt_known_loc"] == pytest.approx(100 * np.mean(hits))
         assert choices[name]["below_oracle"] == pytest.approx(choices["oracle"]["gt_known_loc"] - 100 * np.mean(hits))
-    table = threshold_table({"threshold_choices": list(choices.values())})
+    table = threshold_table({"model": "net", "threshold_choices": list(choices.values())})
     assert table.row_count == len(choices)
-    assert threshold_table({"threshold_choices": None}) is None
+    assert threshold_table({"model": "net", "threshold_choices": None}) is None
 
 
 def test_a_second_list_of_boxes_is_read_and_its_faults_are_named(tmp_path):

@@ -9,7 +9,7 @@ import socket
 import numpy as np
 import pytest
 import torch.multiprocessing as mp
-from tiny_source import PROTOCOL, ArraySource, integers, judge, judge_as, mask_of, pxap, tiny_split
+from tiny_source import HEIGHT, PROTOCOL, WIDTH, ArraySource, integers, judge, judge_as, mask_of, pxap, tiny_split
 
 from eval.analysis.curves import count_split
 from eval.judging.process import Process
@@ -25,7 +25,7 @@ def test_curves_are_those_of_the_metrics(tmp_path):
     truth, maps, logits = tiny_split()
     judged = judge(tmp_path, ArraySource(maps, logits), truth)
     assert judged.rows == ("1", "2", "mean", "max", "confidence")
-    boxes = [PROTOCOL.map_boxes(b, s, (24, 24)) for b, s in zip(truth.boxes, truth.sizes, strict=True)]
+    boxes = [PROTOCOL.map_boxes(b, s, (WIDTH, HEIGHT)) for b, s in zip(truth.boxes, truth.sizes, strict=True)]
     counts = count_split(judged)
     for step in range(2):
         v1, v2, localization = MaxBoxAcc(), MaxBoxAccV2(), LocalizationAccuracy()
@@ -43,7 +43,7 @@ def test_curves_are_those_of_the_metrics(tmp_path):
         assert counts.classification[str(step + 1)]["top1_cls"] == pytest.approx(known["top1_cls"])
         assert curves.best_threshold == localization.best_threshold("gt_known_loc")
         pixels = PixelAveragePrecision()
-        pixels.update(maps[step], np.stack([mask_of(i, (24, 24)) for i in range(13)]))
+        pixels.update(maps[step], np.stack([mask_of(i, (HEIGHT, WIDTH)) for i in range(13)]))
         assert pxap(judged)[str(step + 1)] == pytest.approx(pixels.compute(), abs=1e-12)
 
 

@@ -17,7 +17,7 @@ pycocotools = pytest.importorskip("pycocotools.coco")
 
 def judged_with_boxes(tmp_path):
     truth, maps, logits = tiny_split(num_images=9)
-    return truth, judge(tmp_path, ArraySource(maps, logits), truth)
+    return truth, judge(tmp_path, ArraySource(maps, logits), truth, threshold=0.7)
 
 
 def test_pycocotools_finds_the_images_boxes_and_the_same_overlaps(tmp_path):
@@ -38,6 +38,8 @@ def test_pycocotools_finds_the_images_boxes_and_the_same_overlaps(tmp_path):
         theirs = mask.iou([detection["bbox"]], [a["bbox"] for a in annotations], [0] * len(annotations))
         ours = box_iou(records["predicted_box"][image, 1][None], truth.boxes[image], closed_pixels=False)
         np.testing.assert_allclose(theirs, ours)
+    boxes = records["predicted_box"][:, 1], records["box"][:, 1]
+    assert (boxes[0] != boxes[1]).any(), "the fixture tells the label's box from the predicted one"
 
 
 def test_maps_alone_have_no_detections(tmp_path):

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from rich.console import Console
-from tiny_source import PROTOCOL, ArraySource, tiny_split
+from tiny_source import HEIGHT, PROTOCOL, WIDTH, ArraySource, tiny_split
 
 from eval.analysis.curves import count_split
 from eval.judging.split import judge_split
@@ -22,7 +22,7 @@ def results(tmp_path_factory):
     truth, maps, logits = tiny_split(num_images=30)
     folder = tmp_path_factory.mktemp("judged")
     judged = judge_split(ArraySource(maps, logits), truth, PROTOCOL, Thresholds(0.2), folder)
-    facts = {"map_size": (24, 24), "network": None, "limit": None, "replicates": 50}
+    facts = {"map_size": (HEIGHT, WIDTH), "network": None, "limit": None, "replicates": 50}
     return results_document(judged, count_split(judged), model="a [bold] network", **facts)
 
 

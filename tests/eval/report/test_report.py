@@ -211,3 +211,22 @@ def test_what_cannot_be_compared_is_refused(results: Path, tmp_path: Path) -> No
         write_comparison([results, other], tmp_path / "c.html")
     with pytest.raises(UserError, match="at least two"):
         write_comparison([results], tmp_path / "c.html")
+
+
+def test_headline_cells_are_those_of_the_policy_and_not_the_oracles(results: Path) -> None:
+    report = read_report(results)
+    rows = [*report.results["steps"].values(), *report.results["fusions"].values(), report.results["any_step_oracle"]]
+    told_apart = 0
+    for row, figures in zip(headline_rows(report), rows, strict=True):
+        values = [cell["value"] for cell in row["cells"]]
+        expected = [
+            figures["top1_cls"],
+            figures["top5_cls"],
+            *(figures[name]["val"] for name in ("gt_known_loc", "top1_loc", "top5_loc")),
+            figures["max_box_acc"],
+            figures["max_box_acc_v2"],
+            figures["pxap"],
+        ]
+        assert values[: len(expected)] == expected
+        told_apart += figures["gt_known_loc"]["val"] != figures["gt_known_loc"]["oracle"]
+    assert told_apart, "the fixture tells the oracle from the headline"
