@@ -18,6 +18,7 @@ from tdam.errors import check_name
 from wsol.cam import ClassActivationMaps, class_activation_maps, maps_of_classes
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
+from wsol.data.workers import from_workers
 from wsol.networks import TrainedNetwork
 from wsol.networks.wrappers import makes_own_maps
 from wsol.scoremap import has_contrast, score_maps
@@ -124,7 +125,7 @@ class NetworkMaps:
             pin_memory=self.device.type == "cuda",
         )
         dtype = PRECISIONS[self.precision]
-        self.clock = WaitingClock(loader)
+        self.clock = WaitingClock(from_workers(loader))
         for images, labels, read, unreadable in self.clock:
             if unreadable and self.on_error == "stop":
                 raise ImageError(f"{next(iter(unreadable.values()))}; --on-error count counts such images as misses")

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from tdam.errors import UserError
+from wsol.data.workers import from_workers
 from wsol.training.augment import BatchAugmentation
 from wsol.training.config import TrainingConfig
 from wsol.training.randomness import Stream, generator_at, seed_at
@@ -130,15 +131,16 @@ class TrainingBatches:
             yield from (self._cache[indices] for indices in chosen)
             return
         keys = [[(epoch, index) for index in indices.tolist()] for indices in chosen]
-        yield from DataLoader(
+        loader = DataLoader(
             self._images,
             batch_sampler=keys,
             num_workers=self._workers,
             pin_memory=self.device.type == "cuda",
         )
+        yield from from_workers(loader)
 
     def _decode_all(self) -> Tensor:
         """Every image once, ``(N, 3, H, W)`` uint8 in the layout that batches are wanted in."""
         keys = [(0, index) for index in range(len(self.labels))]
         loader = DataLoader(self._images, batch_size=256, sampler=keys, num_workers=self._workers)
-        return torch.cat(list(loader)).contiguous(memory_format=torch.channels_last)
+        return torch.cat(list(from_workers(loader))).contiguous(memory_format=torch.channels_last)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import tyro
 
 from tdam.errors import check_name
+from wsol.data.errors import MissingSplitError
 from wsol.training import Trainer, TrainingConfig, default_recipe, list_recipes, load_recipe
-from wsol.training.validation import Validation
+from wsol.training.validation import ClassFigures, Validation
 
+DEFAULT_SELECTION = TrainingConfig.select_by
 DESCRIPTION = """Train a network for localization from image labels alone.
 
 Writes best.safetensors, last.safetensors, state.pt and log.csv into runs/<dataset>/<model>, where <dataset> is the
@@ -65,7 +68,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     config, resume, recipe = parse(sys.argv[1:] if arguments is None else arguments)
     validation = None
     if config.validate_every:
-        validation = Validation(config.dataset, config.data_root, workers=config.workers)
+        try:
+            validation = Validation(config.dataset, config.data_root, workers=config.workers)
+        except MissingSplitError as error:
+            print(f"{error}: trains without validation, and the last epoch counts as the best", file=sys.stderr)
+    if validation is not None:
+        if validation.kind is ClassFigures and config.select_by == DEFAULT_SELECTION:
+            config = replace(config, select_by="top1_cls")
+            print("the val split has neither boxes nor masks: the best epoch is chosen by top1_cls", file=sys.stderr)
         check_name("figure to select by", config.select_by, validation.names)
     trainer = Trainer(config, validate=validation)
     try:

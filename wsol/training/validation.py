@@ -13,55 +13,83 @@ from torch.utils.data import DataLoader, Subset
 from torchmetrics.classification import MulticlassAccuracy
 
 from wsol.boxes import to_map_pixels
-from wsol.data import load_dataset
+from wsol.data import GroundTruth, load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.data.transforms import evaluation_transform
+from wsol.data.workers import from_workers
 from wsol.methods import Method
 from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
 from wsol.scoremap import score_maps
 from wsol.sweep import best_iou_per_cut
 
 
-class BoxFigures(nn.Module):
-    """Classification and localization by boxes, protocol wsolevaluation, at the split's own best thresholds."""
+class ClassFigures(nn.Module):
+    """Classification, for splits that know labels alone."""
+
+    NAMES: tuple[str, ...] = ("top1_cls", "top5_cls")
+
+    def __init__(self, dataset: LocalizationDataset) -> None:
+        super().__init__()
+        classes = dataset.ground_truth.num_classes
+        self.top1, self.top5 = (MulticlassAccuracy(classes, top_k=k, average="micro") for k in (1, min(5, classes)))
+
+    def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+        self.top1.update(logits, labels)
+        self.top5.update(logits, labels)
+
+    def compute(self) -> dict[str, float]:
+        """Percentages by name."""
+        return {"top1_cls": 100.0 * self.top1.compute().item(), "top5_cls": 100.0 * self.top5.compute().item()}
+
+
+class BoxFigures(ClassFigures):
+    """Classification and localization by boxes, protocol wsolevaluation, at the split's own best thresholds.
+
+    Images without a box count for classification alone.
+    """
 
     NAMES = ("top1_cls", "top5_cls", "gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2")
 
     def __init__(self, dataset: LocalizationDataset) -> None:
-        super().__init__()
+        super().__init__(dataset)
         self.truth = dataset.ground_truth
         self.accuracy, self.box_acc, self.box_acc_v2 = LocalizationAccuracy(), MaxBoxAcc(), MaxBoxAccV2()
 
     def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
         """Count a batch."""
+        super().update(indices, maps, logits, labels)
+        boxed = [place for place, index in enumerate(indices) if len(self.truth.boxes[index])]
+        if not boxed:
+            return
         height, width = maps.shape[-2:]
         boxes = [
             to_map_pixels(self.truth.boxes[index], self.truth.sizes[index], (width, height)).astype(np.int64)
-            for index in indices
+            for index in (indices[place] for place in boxed)
         ]
-        sweep = best_iou_per_cut(maps, boxes)
-        self.accuracy.update_from_sweep(sweep, logits, labels)
+        sweep = best_iou_per_cut(maps[boxed], boxes)
+        self.accuracy.update_from_sweep(sweep, logits[boxed], labels[boxed])
         self.box_acc.update_from_sweep(sweep)
         self.box_acc_v2.update_from_sweep(sweep)
 
     def compute(self) -> dict[str, float]:
         """Percentages by name."""
         figures = self.accuracy.compute()
+        if self.truth.boxes and not all(map(len, self.truth.boxes)):
+            figures |= super().compute()
         figures["max_box_acc"] = self.box_acc.compute()["max_box_acc"][0.5]
         figures["max_box_acc_v2"] = self.box_acc_v2.compute()["mean"]
         return {name: figures[name] for name in self.NAMES}
 
 
-class PixelFigures(nn.Module):
+class PixelFigures(ClassFigures):
     """Classification, and PxAP for splits that know masks and no boxes (OpenImages)."""
 
     NAMES = ("top1_cls", "top5_cls", "pxap")
 
     def __init__(self, dataset: LocalizationDataset) -> None:
-        super().__init__()
+        super().__init__(dataset)
         self.dataset = dataset
-        classes = dataset.ground_truth.num_classes
-        self.top1, self.top5 = (MulticlassAccuracy(classes, top_k=k, average="micro") for k in (1, min(5, classes)))
         self.precision = PixelAveragePrecision()
 
     def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
@@ -71,16 +99,18 @@ class PixelFigures(nn.Module):
             mask = self.dataset.mask(index, (height, width))
             if mask is not None:
                 self.precision.update(maps[position : position + 1], mask[np.newaxis])
-        self.top1.update(logits, labels)
-        self.top5.update(logits, labels)
+        super().update(indices, maps, logits, labels)
 
     def compute(self) -> dict[str, float]:
         """Percentages by name."""
-        return {
-            "top1_cls": 100.0 * self.top1.compute().item(),
-            "top5_cls": 100.0 * self.top5.compute().item(),
-            "pxap": float(self.precision.compute()),
-        }
+        return super().compute() | {"pxap": float(self.precision.compute())}
+
+
+def _kind(truth: GroundTruth) -> type[ClassFigures]:
+    """What can be measured on a split."""
+    if any(map(len, truth.boxes)):
+        return BoxFigures
+    return PixelFigures if any(files.objects for files in truth.masks or ()) else ClassFigures
 
 
 class Validation:
@@ -98,7 +128,7 @@ class Validation:
 
     def __init__(self, dataset: str, root: str | None = None, batch_size: int = 64, workers: int = 0) -> None:
         self.dataset = load_dataset(dataset, split="val", root=root)
-        self.kind = BoxFigures if any(map(len, self.dataset.ground_truth.boxes)) else PixelFigures
+        self.kind = _kind(self.dataset.ground_truth)
         self.batch_size = batch_size
         self.workers = min(workers, os.cpu_count() or 1)
 
@@ -116,7 +146,8 @@ class Validation:
         state = PartialState()
         share = Subset(self.dataset, range(state.process_index, len(self.dataset), state.num_processes))
         figures = self.kind(self.dataset).to(device)
-        for images, labels, indices in DataLoader(share, batch_size=self.batch_size, num_workers=self.workers):
+        loader = DataLoader(share, batch_size=self.batch_size, num_workers=self.workers)
+        for images, labels, indices in from_workers(loader):
             labels = labels.to(device)
             cams = method.class_activation_maps(images.to(device), labels)
             figures.update(indices.tolist(), score_maps(cams.maps[-1], size), cams.logits[-1], labels)
