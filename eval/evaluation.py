@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,9 @@ import torch
 from eval.analysis.curves import count_split
 from eval.judging.judge import MaskOf
 from eval.judging.process import Process
-from eval.judging.split import JudgedSplit, judge_split, unfinished
+from eval.judging.split import JudgedSplit, Judging, unfinished
 from eval.judging.thresholds import Thresholds
-from eval.maps import MapSource, MapWriter, OnError
+from eval.maps import MapBatch, MapSource, MapWriter, OnError
 from eval.maps.network import NetworkMaps
 from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS, EvaluationOptions
@@ -45,7 +45,18 @@ PARTIAL = "partial"
 PICTURES = 8  # rows of the figure of picked images
 # Options that must be equal for a killed run to be continued.
 IDENTITY = (
-    *("dataset", "model", "split", "protocol", "score_maps", "val_score_maps", "limit", "decode", "attention_shift"),
+    *(
+        "dataset",
+        "model",
+        "model_args",
+        "split",
+        "protocol",
+        "score_maps",
+        "val_score_maps",
+        "limit",
+        "decode",
+        "attention_shift",
+    ),
     *INFERENCE_OPTIONS,
 )
 
@@ -69,17 +80,77 @@ def evaluate(
     Raises:
         UserError: If anything the options name is missing, unreadable or does not fit.
     """
-    opened = Opened(options, device)
-    source = opened.source(opened.dataset, options.score_maps)
-    with _working_folder(options, process) as folder:
-        run = _Run(opened, process, folder / PARTIAL, progress)
-        thresholds = replace(choose_thresholds(run), rules=options.threshold_rules)
-        judged = run.judge(opened.dataset, source, thresholds)
-        evaluation = summarize(run, judged, source)
-        if process.is_first and options.output is not None:
-            publish(folder, evaluation, judged, run)
-            shutil.rmtree(folder / PARTIAL)
-    return evaluation.results
+    single = replace(options, method=options.one_method)
+    (results,) = evaluate_methods([single], process, device, progress)
+    return results
+
+
+def evaluate_methods(
+    each: Sequence[EvaluationOptions], process: Process, device: torch.device, progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Evaluate several map methods of one network in one pass over the images; see `evaluate`.
+
+    Args:
+        each: Options that differ in the method and the folders of their output alone.
+        process: This process among all.
+        device: Torch device of this process.
+        progress: Called with the split's name, the images done and all images of this process.
+
+    Returns:
+        The content of every results.json.
+    """
+    first = Opened(each[0], device)
+    with ExitStack() as stack:
+        runs = []
+        for options in each:
+            folder = stack.enter_context(_working_folder(options, process))
+            runs.append(_Run(first.with_options(options), process, folder, progress))
+        thresholds = [replace(one, rules=each[0].threshold_rules) for one in choose_thresholds(runs)]
+        judged = judge(runs, first.dataset, thresholds)
+        evaluations = []
+        for run, split in zip(runs, judged, strict=True):
+            evaluation = summarize(run, split, runs[0].source(first.dataset))
+            if process.is_first and run.options.output is not None:
+                publish(run.folder, evaluation, split, run)
+                shutil.rmtree(run.partial)
+            evaluations.append(evaluation)
+    return [evaluation.results for evaluation in evaluations]
+
+
+def judge(
+    runs: Sequence[_Run],
+    dataset: LocalizationDataset,
+    thresholds: Sequence[Thresholds],
+    selection: GroundTruth | None = None,
+) -> list[JudgedSplit]:
+    """Judge a split for every run, in one pass over its images."""
+    sources = [run.source(dataset) for run in runs]
+    judging = [
+        run.judging(dataset, source, chosen, selection)
+        for run, source, chosen in zip(runs, sources, thresholds, strict=True)
+    ]
+    # After a killed run some methods may be a few batches ahead of others.
+    behind = min(judging, key=lambda one: one.images)
+    report = runs[0].progress_of(dataset)
+    with ExitStack() as stack:
+        for one in judging:
+            stack.enter_context(one)
+        for batch in _batches(runs, sources, behind.left()):
+            start = behind.images
+            for one, own in zip(judging, batch, strict=True):
+                if one.images == start:
+                    one.take(own)
+            if report is not None:
+                report(behind.images)
+    return [one.result() for one in judging]
+
+
+def _batches(runs: Sequence[_Run], sources: Sequence[MapSource], indices: list[int]) -> Iterator[tuple[MapBatch, ...]]:
+    """Batches of maps of every run."""
+    first = sources[0]
+    if len(runs) > 1 and isinstance(first, NetworkMaps):
+        return first.batches_of([run.options.one_method for run in runs], indices)
+    return ((batch,) for batch in first.batches(indices))
 
 
 class _Run:
@@ -89,28 +160,42 @@ class _Run:
         self.opened = opened
         self.options = opened.options
         self.process = process
-        self._folder = folder
+        self.folder = folder
         self._progress = progress
+        self._sources: dict[str, MapSource] = {}
 
-    def judge(
+    @property
+    def partial(self) -> Path:
+        """Where unfinished work lies."""
+        return self.folder / PARTIAL
+
+    def source(self, dataset: LocalizationDataset) -> MapSource:
+        """Where the maps of a split come from."""
+        if dataset.ground_truth.split not in self._sources:
+            is_asked_for = dataset.ground_truth.split == self.options.split
+            folder = self.options.score_maps if is_asked_for else self.options.val_score_maps
+            self._sources[dataset.ground_truth.split] = self.opened.source(dataset, folder)
+        return self._sources[dataset.ground_truth.split]
+
+    def judging(
         self,
         dataset: LocalizationDataset,
         source: MapSource,
         thresholds: Thresholds,
         selection: GroundTruth | None = None,
-    ) -> JudgedSplit:
+    ) -> Judging:
         """Judge a split; what only the figures of the judged split need is left out for the validation split."""
         split = dataset.ground_truth.split
         asked_for = split == self.options.split
         writer = None
         if asked_for and self.options.save_score_maps is not None:
             writer = MapWriter(self.options.save_score_maps, dataset.ground_truth)
-        return judge_split(
+        return Judging(
             source,
             dataset.ground_truth,
             self.opened.protocol,
             thresholds,
-            self._folder / split,
+            self.partial / split,
             mask_of=_masks(dataset, self.options.on_error) if asked_for else None,
             with_attention_shift=asked_for and self.options.attention_shift,
             selection=selection,
@@ -118,7 +203,6 @@ class _Run:
             resume=self.options.resume,
             facts=self._facts(thresholds),
             watch=writer.write if writer else None,
-            progress=self._progress_of(split, len(dataset)),
         )
 
     def _facts(self, thresholds: Thresholds) -> dict[str, Any]:
@@ -130,51 +214,60 @@ class _Run:
             "val_thresholds": thresholds.val,
         }
 
-    def _progress_of(self, split: str, num_images: int) -> Callable[[int], None] | None:
+    def progress_of(self, dataset: LocalizationDataset) -> Callable[[int], None] | None:
+        """Reports the images done of a split; None where nobody asks."""
         if self._progress is None:
             return None
-        total, report = len(self.process.share(num_images, self.options.batch_size)), self._progress
+        split, report = dataset.ground_truth.split, self._progress
+        total = len(self.process.share(len(dataset), self.options.batch_size))
         return lambda done: report(split, done, total)
 
 
-def choose_thresholds(run: _Run) -> Thresholds:
-    """The fixed threshold, and those chosen on the validation split where there is one with boxes.
+def choose_thresholds(runs: Sequence[_Run]) -> list[Thresholds]:
+    """For every run the fixed threshold, and those chosen on the validation split where there is one with boxes.
 
     Raises:
         UserError: If earlier results cannot be read.
     """
-    options, opened = run.options, run.opened
+    options, opened = runs[0].options, runs[0].opened
     fixed = options.threshold
     if fixed is None:
         fixed = opened.protocol.threshold_for(opened.dataset.ground_truth.dataset)
+
+    def without(reason: str) -> list[Thresholds]:
+        return [Thresholds(fixed, chosen_on=f"no threshold was chosen on val: {reason}")] * len(runs)
+
     if options.val_results is not None:
-        return _earlier_thresholds(fixed, options.val_results)
+        return [_earlier_thresholds(fixed, run.options.val_results) for run in runs if run.options.val_results]
     if not options.val:
-        return Thresholds(fixed, chosen_on="no threshold was chosen on val: --no-val was given")
+        return without("--no-val was given")
     if options.split != "test":
-        return Thresholds(fixed, chosen_on=f"no threshold was chosen on val: {options.split} is judged")
+        return without(f"{options.split} is judged")
     if opened.network is None and options.val_score_maps is None:
-        return Thresholds(fixed, chosen_on="no threshold was chosen on val: its maps come with --val-score-maps DIR")
+        return without("its maps come with --val-score-maps DIR")
     try:
         dataset = opened.split("val")
     except DatasetError as error:
         if options.selection_boxes is not None:
             raise
-        return Thresholds(fixed, chosen_on=f"no threshold was chosen on val: {error}")
+        return without(str(error))
     truth, path = dataset.ground_truth, options.selection_boxes
     selection = None if path is None else truth.with_boxes(path)
     has_boxes = any(len(boxes) for boxes in truth.boxes)
     if not has_boxes and selection is None:
-        return Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
-    judged = run.judge(dataset, opened.source(dataset, options.val_score_maps), Thresholds(fixed), selection)
-    chosen = Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
-    if has_boxes:
-        chosen = Thresholds(fixed, _best_thresholds(judged), f"{truth.dataset} val, {len(dataset)} images")
-    if selection is None:
-        return chosen
-    boxed = sum(len(boxes) > 0 for boxes in selection.boxes)
-    selected_on = f"boxes of {path} for {boxed} of {len(dataset)} images of {truth.dataset} val"
-    return replace(chosen, selection=_best_thresholds(judged.by_selection()), selected_on=selected_on)
+        return without("the split has no boxes")
+    chosen = []
+    for judged in judge(runs, dataset, [Thresholds(fixed)] * len(runs), selection):
+        of_run = Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
+        if has_boxes:
+            of_run = Thresholds(fixed, _best_thresholds(judged), f"{truth.dataset} val, {len(dataset)} images")
+        if selection is not None:
+            boxed = sum(len(boxes) > 0 for boxes in selection.boxes)
+            selected_on = f"boxes of {path} for {boxed} of {len(dataset)} images of {truth.dataset} val"
+            best = _best_thresholds(judged.by_selection())
+            of_run = replace(of_run, selection=best, selected_on=selected_on)
+        chosen.append(of_run)
+    return chosen
 
 
 def _best_thresholds(judged: JudgedSplit) -> dict[str, float]:
@@ -194,7 +287,13 @@ def _earlier_thresholds(fixed: float, path: Path) -> Thresholds:
 
 
 def summarize(run: _Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
-    """Count the records and gather everything that is written."""
+    """Count the records and gather everything that is written.
+
+    Args:
+        run: The run.
+        judged: Its records.
+        source: Where the maps came from.
+    """
     counts = count_split(judged)
     results = results_document(
         judged,

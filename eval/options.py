@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,9 @@ class EvaluationOptions:
 
     Attributes:
         dataset: Name of a dataset, or the path of one's own.
-        model: Registered name of a network; not needed with `score_maps`.
+        model: Registered name of a network, a checkpoint file that says its own, "hf-hub:…", or
+            package.module:function that makes one; not needed with `score_maps`.
+        model_args: Arguments of package.module:function, as NAME=VALUE.
         data_root: Folder of the datasets; default: $WSOL_DATA, else ./data.
         split: Split to judge: train, val or test.
         checkpoint: Weights; default: what wsol-train wrote, else bundled or published ones.
@@ -42,7 +44,8 @@ class EvaluationOptions:
             wsolevaluation: thresholds are also chosen by it, see docs/which-threshold.md.
         threshold_rules: Rules by which every map also finds its own threshold, see docs/which-threshold.md.
         attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
-        method: Map method: cam, grad-cam, layer-cam, …
+        method: Map method: cam, grad-cam, layer-cam, …; several are judged in one pass, each into a folder of its name
+            in `output`.
         scope: Stages that take a step's count: last or all.
         decode: exact (as wsolevaluation, through PIL) or fast (OpenCV; docs/datasets.md says how much it differs).
         on_error: stop at an unreadable image, or count it as a miss and list it.
@@ -58,6 +61,7 @@ class EvaluationOptions:
 
     dataset: str
     model: str | None = None
+    model_args: tuple[str, ...] = ()
     data_root: Path | None = None
     split: str = "test"
     checkpoint: Path | None = None
@@ -79,7 +83,7 @@ class EvaluationOptions:
     selection_boxes: Path | None = None
     threshold_rules: tuple[str, ...] = DEFAULT_RULES
     attention_shift: bool = True
-    method: str = "cam"
+    method: str | tuple[str, ...] = "cam"
     scope: str = "last"
     decode: Literal["exact", "fast"] = "exact"
     on_error: Literal["stop", "count"] = "stop"
@@ -100,7 +104,11 @@ class EvaluationOptions:
             raise UsageError("--resume continues an unfinished run, --restart discards it: give one of them")
         if self.coco and self.output is None:
             raise UsageError("--coco needs an --output DIR to write to")
-        if self.compile and (self.model is None or self.method != "cam"):
+        if isinstance(self.method, tuple) and len(set(self.method)) < max(1, len(self.method)):
+            raise UsageError("--method needs one name, or several different ones")
+        if len(self.methods) > 1 and (self.model is None or self.output is None):
+            raise UsageError("several map methods need --model, and an --output DIR that takes a folder for each")
+        if self.compile and (self.model is None or self.methods != ("cam",)):
             raise UsageError("--compile goes with --model and --method cam: it compiles the pass that gives all steps")
         if self.batch_size < 1 or self.workers < 0 or (self.limit is not None and self.limit < 1):
             raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
@@ -115,3 +123,29 @@ class EvaluationOptions:
             )
         if self.threshold is not None and not 0 <= self.threshold < 1:
             raise UsageError(f"--threshold must lie in [0, 1), got {self.threshold}")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All map methods."""
+        return (self.method,) if isinstance(self.method, str) else self.method
+
+    @property
+    def one_method(self) -> str:
+        """The map method, of options of a single one.
+
+        Raises:
+            UsageError: If there are several.
+        """
+        if len(self.methods) != 1:
+            raise UsageError(f"one map method is judged at a time here, not {', '.join(self.methods)}")
+        return self.methods[0]
+
+    def each_method(self) -> list[EvaluationOptions]:
+        """Options of every single method: its files go to, and earlier ones come from, folders of its name."""
+        if len(self.methods) == 1:
+            return [replace(self, method=self.one_method)]
+        folders = ("output", "save_score_maps", "val_results")
+        return [
+            replace(self, method=name, **{key: getattr(self, key) and getattr(self, key) / name for key in folders})
+            for name in self.methods
+        ]

@@ -149,21 +149,66 @@ def maps_of_methods(
                 feature_layer=feature_layer,
                 classifier=classifier,
             )
-    found = [find_method(method) for method in methods]
-    network = unwrap(model)
-    if makes_own_maps(network):
-        return [_own_maps(network, images, class_ids, method) for method in methods]
-    structure = structure_of(network, tuple(images.shape[1:]), feature_layer, classifier)
-    _check_layers(network, found, layers)
-    if "cam" in methods and not structure.is_exact:
-        _warn_once(network, structure.describe())
-    needs_gradients = any("gradients" in method.needs for method in found)
-    by_gradient = "cam" in methods and structure.form.startswith("gradient")
-    reading = Reading(network, images, scope, needs_gradients or by_gradient, layers, structure)
-    with evaluation_mode(network):
-        classes = _class_ids(class_ids, reading.logits)
-        logits = reading.logits.detach()
-        return [ClassActivationMaps(method.step_maps(reading, classes), classes, logits) for method in found]
+    batch = BatchMaps(model, images, methods, scope, layers=layers, feature_layer=feature_layer, classifier=classifier)
+    return [batch.of(method, class_ids) for method in methods]
+
+
+class BatchMaps:
+    """Maps of a batch by any of several methods and of any classes, from one forward pass wherever it can be shared.
+
+    Args:
+        model: A classifier, see `class_activation_maps`.
+        images: Preprocessed images ``(B, 3, H, W)``.
+        methods: Names of the methods that will be asked for.
+        scope: As there, as all options that follow.
+        layers: As above.
+        feature_layer: As above.
+        classifier: As above.
+        outputs: All steps, where a compiled network has computed them already.
+
+    Raises:
+        UserError: If a method is unknown, or the network has not what it needs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        methods: Sequence[str] = ("cam",),
+        scope: str = "last",
+        *,
+        layers: Sequence[str] = (),
+        feature_layer: str | None = None,
+        classifier: str | None = None,
+        outputs: tdam.StepOutputs | None = None,
+    ) -> None:
+        self._methods = {name: find_method(name) for name in methods}
+        self._network = unwrap(model)
+        self._images = images
+        if makes_own_maps(self._network):
+            return
+        structure = structure_of(self._network, tuple(images.shape[1:]), feature_layer, classifier)
+        _check_layers(self._network, list(self._methods.values()), layers)
+        if "cam" in methods and not structure.is_exact:
+            _warn_once(self._network, structure.describe())
+        needs_gradients = any("gradients" in method.needs for method in self._methods.values())
+        by_gradient = "cam" in methods and structure.form.startswith("gradient")
+        self._reading = Reading(
+            self._network, images, scope, needs_gradients or by_gradient, layers, structure, outputs
+        )
+
+    def of(self, method: str, class_ids: Tensor | None = None) -> ClassActivationMaps:
+        """Maps of a method, of classes ``(B,)`` or ``(T, B)``; None takes each step's own top prediction.
+
+        Raises:
+            ValueError: If `class_ids` has the wrong shape or a class that does not exist.
+        """
+        if makes_own_maps(self._network):
+            return _own_maps(self._network, self._images, class_ids, method)
+        with evaluation_mode(self._network):
+            logits = self._reading.logits.detach()
+            classes = _class_ids(class_ids, logits)
+            return ClassActivationMaps(self._methods[method].step_maps(self._reading, classes), classes, logits)
 
 
 def _own_maps(network: nn.Module, images: Tensor, class_ids: Tensor | None, method: str) -> ClassActivationMaps:

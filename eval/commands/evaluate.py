@@ -32,10 +32,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from eval.evaluation import evaluate
+from eval.evaluation import evaluate_methods
 from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
 from eval.output.compare import compare_all, comparison_table
+from eval.output.methods import methods_table
 from eval.output.table import caption, headline_text, results_tables, threshold_table
 from eval.report import REPORT, write_comparison
 from tdam.errors import one_line_errors
@@ -85,19 +86,27 @@ def run(arguments: Sequence[str]) -> None:
     process, torch_device = start_process(device)
     try:
         with SplitProgress(visible=process.is_first) as progress:
-            results = evaluate(options, process, torch_device, progress)
+            results = evaluate_methods(options.each_method(), process, torch_device, progress)
         if process.is_first:
-            print_results([results], options.output)
+            names = options.methods
+            if len(names) > 1:
+                results = [
+                    {**one, "model": f"{one['model']}, {name}"} for one, name in zip(results, names, strict=True)
+                ]
+            print_results(results, options.output, names)
+            if len(names) > 1 and options.output is not None:
+                console().print(methods_table(options.output, names, options.bootstrap))
     finally:
         end_process()
 
 
-def print_results(all_results: Sequence[dict[str, Any]], output: Path | None) -> None:
+def print_results(all_results: Sequence[dict[str, Any]], output: Path | None, methods: Sequence[str] = ()) -> None:
     """Print one result or several of the same images: the answer, the table, what was wrong, where the files are.
 
     Args:
         all_results: Contents of results.json.
         output: Folder of the files, if any were written.
+        methods: Map methods, where there are several, each with a folder of its own.
     """
     out = console()
     for results in all_results:
@@ -110,14 +119,23 @@ def print_results(all_results: Sequence[dict[str, Any]], output: Path | None) ->
             out.print(choices)
     for results in all_results:
         if results["network"] is not None:
-            out.print(f"weights of {results['model']}: {results['network']['weights']}", soft_wrap=True)
+            out.print(f"weights of {results['model']}: {network_text(results['network'])}", soft_wrap=True)
         for kind, images in results["faults"].items():
             if images:
                 out.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}", soft_wrap=True)
         if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
             out.print(f"waiting for images: {waiting:.0%} of the time (--workers N reads them in N processes)")
     if output is not None:
-        out.print(f"written: {output} (open {output / REPORT} in a browser)", soft_wrap=True)
+        folders = [output / name for name in methods] if len(methods) > 1 else [output]
+        for folder in folders:
+            out.print(f"written: {folder} (open {folder / REPORT} in a browser)", soft_wrap=True)
+
+
+def network_text(network: dict[str, Any]) -> str:
+    """Where a network's weights come from, and how large its maps are."""
+    grid, size = network.get("map_size"), network["input_size"]
+    maps = "" if grid is None else f"; maps {grid[0]} x {grid[1]} at {size[0]} x {size[1]}"
+    return f"{network['weights']}{maps}"
 
 
 class SplitProgress:

@@ -127,81 +127,161 @@ def judge_split(
     Raises:
         UserError: If an image cannot be judged or a state cannot be resumed.
     """
-    process = process or Process()
-    make_folder(folder)
-    share = process.share(len(ground_truth), source.batch_size)
-    rows = rows_of(source)
-    pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
-    shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
-    filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
-    judge = SplitPass(ground_truth, protocol, thresholds, rows, mask_of, pixel_metrics, filtered, shift, selection)
-    counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in pixel_metrics.items()}
-    if shift is not None:
-        counters["attention shift"] = shift
-    if filtered is not None:
-        counters["filtered steps"] = filtered
-    state = state_path(folder, process.rank)
-    known = {
-        **(facts or {}),
-        "processes": process.count,
-        "batch_size": source.batch_size,
-        "lists": lists_digest(ground_truth),
-        "selection": None if selection is None else lists_digest(selection),
-        "record_bytes": judge.record.itemsize,
-    }
-    # A run killed before its first save left nothing to continue and simply starts.
-    done = load_state(state, counters, known) if resume and state.is_file() else Done()
-    records = RecordFile(record_path(folder, process.rank), judge.record, done.images, done.sha256)
-    faults = dict(done.faults)
-    images = done.images
-    consistent = True  # records and counters hold the same images
-
-    def save() -> None:
-        records.flush()
-        save_state(state, Done(images, records.sha256, faults), counters, known)
-
-    last_save = time.monotonic()
-    try:
-        for batch in source.batches(share[images:].tolist()):
-            if watch is not None:
-                watch(batch)
-            consistent = False
-            judged = judge.judge(batch)
-            records.append(judged)
-            images += len(judged)
-            faults.update({ground_truth.image_ids[index]: fault for index, fault in batch.unreadable.items()})
-            consistent = True
-            if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
-                save()
-                last_save = time.monotonic()
-            if progress is not None:
-                progress(images)
-        save()
-    except BaseException:
-        if consistent and images > done.images:
-            with suppress(UserError):  # such as a full disk; the state before stays
-                save()
-        raise
-    finally:
-        records.close()
-    process.wait()
-    all_faults: dict[str, str] = {}
-    for of_process in process.gather(faults):
-        all_faults |= of_process
-    return JudgedSplit(
-        ground_truth=ground_truth,
-        protocol=protocol,
-        thresholds=thresholds,
-        rows=rows,
-        has_logits=source.has_logits,
-        record_files=[record_path(folder, rank) for rank in range(process.count)],
-        batch_size=source.batch_size,
-        pixel_metrics=pixel_metrics,
-        attention_shift=shift,
-        filtered_steps=filtered,
-        faults=all_faults,
+    judging = Judging(
+        source,
+        ground_truth,
+        protocol,
+        thresholds,
+        folder,
+        mask_of=mask_of,
+        with_attention_shift=with_attention_shift,
         selection=selection,
+        process=process,
+        resume=resume,
+        facts=facts,
+        watch=watch,
     )
+    with judging:
+        for batch in source.batches(judging.left()):
+            judging.take(batch)
+            if progress is not None:
+                progress(judging.images)
+    return judging.result()
+
+
+class Judging:
+    """A split that is being judged: takes batches of maps, saves its state as it goes, ends in a `JudgedSplit`.
+
+    A context: leaving it saves what has been judged. See `judge_split` for the arguments.
+
+    Attributes:
+        images: Images of this process's share that have been judged.
+    """
+
+    def __init__(
+        self,
+        source: MapSource,
+        ground_truth: GroundTruth,
+        protocol: Protocol,
+        thresholds: Thresholds,
+        folder: Path,
+        *,
+        mask_of: MaskOf | None = None,
+        with_attention_shift: bool = False,
+        selection: GroundTruth | None = None,
+        process: Process | None = None,
+        resume: bool = False,
+        facts: Mapping[str, Any] | None = None,
+        watch: Callable[[MapBatch], None] | None = None,
+    ) -> None:
+        self._process = process or Process()
+        make_folder(folder)
+        self._folder = folder
+        self._ground_truth, self._protocol, self._thresholds = ground_truth, protocol, thresholds
+        self._share = self._process.share(len(ground_truth), source.batch_size)
+        self._batch_size, self._has_logits = source.batch_size, source.has_logits
+        self._rows = rows = rows_of(source)
+        self._pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
+        self._shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
+        self._filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
+        self._judge = SplitPass(
+            ground_truth,
+            protocol,
+            thresholds,
+            rows,
+            mask_of,
+            self._pixel_metrics,
+            self._filtered,
+            self._shift,
+            selection,
+        )
+        self._selection = selection
+        self._counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in self._pixel_metrics.items()}
+        if self._shift is not None:
+            self._counters["attention shift"] = self._shift
+        if self._filtered is not None:
+            self._counters["filtered steps"] = self._filtered
+        self._known = {
+            **(facts or {}),
+            "processes": self._process.count,
+            "batch_size": source.batch_size,
+            "lists": lists_digest(ground_truth),
+            "selection": None if selection is None else lists_digest(selection),
+            "record_bytes": self._judge.record.itemsize,
+        }
+        self._watch = watch
+        # A run killed before its first save left nothing to continue and simply starts.
+        state = state_path(folder, self._process.rank)
+        done = load_state(state, self._counters, self._known) if resume and state.is_file() else Done()
+        path = record_path(folder, self._process.rank)
+        self._records = RecordFile(path, self._judge.record, done.images, done.sha256)
+        self._faults = dict(done.faults)
+        self.images = self._images_before = done.images
+        self._consistent = True  # records and counters hold the same images
+        self._last_save = time.monotonic()
+
+    def left(self) -> list[int]:
+        """Positions of the images of this process's share that are still to be judged."""
+        return self._share[self.images :].tolist()
+
+    def take(self, batch: MapBatch) -> None:
+        """Judge a batch.
+
+        Raises:
+            UserError: If an image cannot be judged.
+        """
+        if self._watch is not None:
+            self._watch(batch)
+        self._consistent = False
+        judged = self._judge.judge(batch)
+        self._records.append(judged)
+        self.images += len(judged)
+        names = self._ground_truth.image_ids
+        self._faults.update({names[index]: fault for index, fault in batch.unreadable.items()})
+        self._consistent = True
+        if time.monotonic() - self._last_save > SECONDS_BETWEEN_SAVES:
+            self._save()
+            self._last_save = time.monotonic()
+
+    def __enter__(self) -> Judging:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._save()
+            elif self._consistent and self.images > self._images_before:
+                with suppress(UserError):  # such as a full disk; the state before stays
+                    self._save()
+        finally:
+            self._records.close()
+
+    def _save(self) -> None:
+        self._records.flush()
+        done = Done(self.images, self._records.sha256, self._faults)
+        save_state(state_path(self._folder, self._process.rank), done, self._counters, self._known)
+
+    def result(self) -> JudgedSplit:
+        """What the pass leaves, the same in every process, once all are done."""
+        process = self._process
+        process.wait()
+        all_faults: dict[str, str] = {}
+        for of_process in process.gather(self._faults):
+            all_faults |= of_process
+        return JudgedSplit(
+            ground_truth=self._ground_truth,
+            protocol=self._protocol,
+            thresholds=self._thresholds,
+            rows=self._rows,
+            has_logits=self._has_logits,
+            record_files=[record_path(self._folder, rank) for rank in range(process.count)],
+            batch_size=self._batch_size,
+            pixel_metrics=self._pixel_metrics,
+            attention_shift=self._shift,
+            filtered_steps=self._filtered,
+            faults=all_faults,
+            selection=self._selection,
+        )
 
 
 def record_path(folder: Path, rank: int) -> Path:

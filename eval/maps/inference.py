@@ -54,6 +54,8 @@ def compiled_steps(model: nn.Module, scope: str = "last") -> Forward:
     """
     if makes_own_maps(model):
         raise UserError("this network makes its maps itself and is not compiled: leave --compile out")
+    if not hasattr(model, "forward_features"):
+        raise UserError(f"--compile knows networks of timm, not a {type(model).__name__}: leave it out")
     # A split's last batch is smaller: one graph for all sizes, not one more for each.
     compiled = torch.compile(tdam.stepwise(model, scope), dynamic=True)
 

@@ -15,12 +15,12 @@ import tdam
 from eval.maps.inference import Forward
 from eval.maps.source import MapBatch, OnError
 from tdam.errors import check_name
-from wsol.cam import ClassActivationMaps, class_activation_maps, maps_of_classes
+from wsol.cam import BatchMaps, ClassActivationMaps
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
 from wsol.data.workers import from_workers
 from wsol.networks import TrainedNetwork
-from wsol.networks.wrappers import makes_own_maps
+from wsol.networks.wrappers import unwrap
 from wsol.scoremap import has_contrast, score_maps
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -98,7 +98,7 @@ class NetworkMaps:
     @property
     def steps(self) -> int:
         """Number of computation steps T."""
-        return tdam.num_steps(self.network.model)
+        return tdam.num_steps(unwrap(self.network.model))
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -112,6 +112,15 @@ class NetworkMaps:
 
     def batches(self, indices: Sequence[int]) -> Iterator[MapBatch]:
         """Score maps of the images at `indices`, in this order but for unreadable ones, which end their batch.
+
+        Raises:
+            ImageError: If an image cannot be read and `on_error` is "stop".
+        """
+        for (batch,) in self.batches_of((self.method,), indices):
+            yield batch
+
+    def batches_of(self, methods: Sequence[str], indices: Sequence[int]) -> Iterator[tuple[MapBatch, ...]]:
+        """The same of several map methods, which share images and, where they can, the forward pass.
 
         Raises:
             ImageError: If an image cannot be read and `on_error` is "stop".
@@ -130,23 +139,29 @@ class NetworkMaps:
             if unreadable and self.on_error == "stop":
                 raise ImageError(f"{next(iter(unreadable.values()))}; --on-error count counts such images as misses")
             if images is None:
-                yield self._batch(None, None, read, unreadable)
+                yield (self._batch(None, None, read, unreadable),) * len(methods)
                 continue
             images, labels = images.to(self.device, non_blocking=True), labels.to(self.device)
             with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                of_labels, of_predictions = self._cams(model, images, labels)
-            yield self._batch(of_labels, of_predictions, read, unreadable)
+                maps = self._maps(model, images, methods)
+                cams = [(maps.of(method, labels), maps.of(method)) for method in methods]
+            yield tuple(self._batch(*of_method, read, unreadable) for of_method in cams)
 
-    def _cams(
-        self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[ClassActivationMaps, ClassActivationMaps]:
-        """Maps of the labels and of the predictions; CAM needs one forward pass for both."""
-        if self.method != "cam" or makes_own_maps(model):
-            of_predictions = class_activation_maps(model, images, None, self.method, self.scope)
-            return class_activation_maps(model, images, labels, self.method, self.scope), of_predictions
-        with torch.inference_mode():
-            outputs = self.forward(images) if self.forward else tdam.forward_steps(model, images, scope=self.scope)
-            return maps_of_classes(outputs, labels), maps_of_classes(outputs)
+    def _maps(self, model: nn.Module, images: torch.Tensor, methods: Sequence[str]) -> BatchMaps:
+        """One reading of a batch for maps of the labels and of the predictions."""
+        outputs = None
+        if self.forward is not None:
+            with torch.no_grad():
+                outputs = self.forward(images)
+        return BatchMaps(
+            model,
+            images,
+            methods,
+            self.scope,
+            feature_layer=self.network.feature_layer,
+            classifier=self.network.classifier,
+            outputs=outputs,
+        )
 
     def _batch(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from tdam.errors import UserError
 from tdam.files import tensors_sha256
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
-from wsol.networks import TrainedNetwork, open_trained
+from wsol.networks import TrainedNetwork, open_network
 from wsol.networks.classes import match_truth
+from wsol.networks.sources import parse_arguments
 from wsol.runs import train_command
 
 
@@ -50,6 +52,12 @@ class Opened:
         self.network = self._open_network(dataset)
         self.dataset = self._transformed(dataset)
 
+    def with_options(self, options: EvaluationOptions) -> Opened:
+        """The same dataset and network for options of another map method or output."""
+        other = copy.copy(self)
+        other.options = options
+        return other
+
     def split(self, name: str) -> LocalizationDataset:
         """Another split of the dataset, for the same network.
 
@@ -78,7 +86,7 @@ class Opened:
             workers=options.workers,
             device=self._device,
             precision=options.precision,
-            method=options.method,
+            method=options.one_method,
             scope=options.scope,
             forward=self._forward if options.compile else None,
             on_error=on_error,
@@ -91,11 +99,18 @@ class Opened:
             return None
         return {
             "weights": self.network.source,
+            "map_size": self._map_size,
             "weights_sha256": self.weights_digest,
             "parameters": sum(parameter.numel() for parameter in self.network.model.parameters()),
             "input_size": list(self.network.input_size),
             **{name: getattr(self.options, name) for name in INFERENCE_OPTIONS},
         }
+
+    @cached_property
+    def _map_size(self) -> list[int] | None:
+        """Rows and columns of the raw maps; None where the network makes them itself."""
+        grid = None if self.network is None else self.network.map_size()
+        return None if grid is None else list(grid)
 
     @cached_property
     def weights_digest(self) -> str | None:
@@ -116,12 +131,13 @@ class Opened:
         options, truth = self.options, dataset.ground_truth
         if options.score_maps is not None or options.model is None:
             return None
-        return open_trained(
+        return open_network(
             options.model,
+            options.checkpoint,
             dataset=truth.dataset,
-            checkpoint=options.checkpoint,
             dataset_classes=truth.num_classes,
             train_with=train_command(options.model, options.dataset, options.data_root),
+            model_args=parse_arguments(options.model_args),
         )
 
     def _transformed(self, dataset: LocalizationDataset) -> LocalizationDataset:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from wsol.networks.preprocessing import class_names_of, preprocessing_of
 from wsol.networks.reading import check_weights
 from wsol.networks.trained import TrainedNetwork, open_trained
 from wsol.networks.wrappers import unwrap
+from wsol.runs import RUNS
 
 ModelSource = str | os.PathLike[str] | nn.Module | TrainedNetwork
 
@@ -32,13 +34,15 @@ def open_network(
     *,
     dataset: str | None = None,
     num_classes: int | None = None,
+    dataset_classes: int | None = None,
+    train_with: str | None = None,
     model_args: Mapping[str, Any] | None = None,
     transform: Callable[..., Any] | None = None,
     class_names: Sequence[str] | None = None,
     input_size: int | Sequence[int] | None = None,
     feature_layer: str | None = None,
     classifier: str | None = None,
-    runs: str | os.PathLike[str] = "runs",
+    runs: str | os.PathLike[str] = RUNS,
 ) -> TrainedNetwork:
     """Open a network, ready to localize.
 
@@ -48,6 +52,8 @@ def open_network(
         checkpoint: Weights to load into it.
         dataset: Dataset it is to be used on; chooses the weights of a registered name.
         num_classes: Number of classes that it must tell apart.
+        dataset_classes: See `open_trained`.
+        train_with: See `open_trained`.
         model_args: Arguments of "package.module:function".
         transform: From a PIL image to the tensor ``(3, H, W)`` that the network sees, instead of one resize.
         class_names: Readable names of all classes.
@@ -68,7 +74,15 @@ def open_network(
     elif isinstance(model, nn.Module):
         opened = _opened(model, type(unwrap(model)).__name__, checkpoint, "weights as given in memory")
     else:
-        opened = _by_name(os.fspath(model), checkpoint, dataset, num_classes, dict(model_args or {}), runs)
+        trained = partial(
+            open_trained,
+            dataset=dataset,
+            num_classes=num_classes,
+            runs=runs,
+            train_with=train_with,
+            dataset_classes=dataset_classes,
+        )
+        opened = _by_name(os.fspath(model), checkpoint, dict(model_args or {}), trained)
     overrides: dict[str, Any] = {
         "transform": transform,
         "feature_layer": feature_layer,
@@ -86,10 +100,8 @@ def open_network(
 def _by_name(
     name: str,
     checkpoint: str | os.PathLike[str] | None,
-    dataset: str | None,
-    num_classes: int | None,
     model_args: dict[str, Any],
-    runs: str | os.PathLike[str],
+    trained: Callable[..., TrainedNetwork],
 ) -> TrainedNetwork:
     if sources.is_hub_name(name):
         return _opened(sources.from_hub(name), name, checkpoint, f"published as {name}")
@@ -101,8 +113,8 @@ def _by_name(
     if path.is_file() or path.suffix in sources.WEIGHT_SUFFIXES:
         if checkpoint is not None:
             raise UserError(f"two checkpoints are named, {name} and {checkpoint}: name one")
-        return open_trained(sources.name_in_file(path), dataset, path, num_classes, runs)
-    return open_trained(name, dataset, checkpoint, num_classes, runs)
+        return trained(sources.name_in_file(path), checkpoint=path)
+    return trained(name, checkpoint=checkpoint)
 
 
 def _opened(network: nn.Module, name: str, checkpoint: str | os.PathLike[str] | None, source: str) -> TrainedNetwork:

@@ -72,8 +72,6 @@ def _pooled_tokens(tokens: Tensor, vector: Tensor) -> Pooled | None:
     firsts = range(min(count - 1, MOST_PREFIX_TOKENS))
     if vector.shape[1] not in (width, 2 * width) or not firsts:
         return None
-    if width == vector.shape[1] and any(same(tokens[:, first], vector) for first in firsts):
-        return Pooled("tokens", "class token")
     # Means of what is left when so many tokens are dropped.
     before = tokens[:, : len(firsts)].cumsum(1) - tokens[:, : len(firsts)]
     left = torch.arange(count, count - len(firsts), -1, device=tokens.device)
@@ -83,6 +81,10 @@ def _pooled_tokens(tokens: Tensor, vector: Tensor) -> Pooled | None:
             return Pooled("tokens", "mean", first)
         if same(torch.cat([tokens[:, 0], means[:, first]], 1), vector):
             return Pooled("tokens", "class token and mean", first)
+    if width == vector.shape[1] and any(same(tokens[:, first], vector) for first in firsts):
+        return Pooled("tokens", "class token")
+    if width != vector.shape[1]:
+        return None
     ends = torch.cat([tokens[:, : len(firsts)], tokens[:, len(firsts) :].amax(1, keepdim=True)], 1)
     largest = ends.flip(1).cummax(1).values.flip(1)
     found = next((first for first in firsts if same(largest[:, first], vector)), None)

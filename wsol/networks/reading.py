@@ -190,7 +190,7 @@ class Reading:
     @property
     def logits(self) -> Tensor:
         """``(T, B, C)``."""
-        if self.steps > 1 and not self.differentiable:
+        if self._outputs is not None or (self.steps > 1 and not self.differentiable):
             return self._all_steps().logits
         return torch.stack([self.at(step).logits for step in range(1, self.steps + 1)])
 
