@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 from results_folder import HOSTILE_CLASS, HOSTILE_IMAGE, with_hostile_names, write_results
 
+from eval.output.table import BASELINES
 from eval.report import charts, write_comparison, write_report
 from eval.report.data import class_rows, error_kinds, headline_rows, read_report
 from tdam.errors import UserError
@@ -120,7 +121,7 @@ def test_the_figure_is_set_against_the_baselines(results: Path, page: Page) -> N
     difference = abs(known["headline"]["gt_known_loc"] - centre)
     assert re.search(rf"{difference:.1f} points (more|less) than one centred box", page.text) or difference < 0.05
     *_, first, second = headline_rows(read_report(results))
-    assert [row["name"] for row in (first, second)] == ["centre box (oracle size)", "full image"]
+    assert [row["name"] for row in (first, second)] == list(BASELINES.values())
     assert [cell["value"] for cell in first["cells"]][:3] == [None, None, centre]
 
 
