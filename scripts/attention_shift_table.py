@@ -12,7 +12,7 @@ from typing import Any
 from eval.output.results import read_results
 from eval.report.page import EFFECTS, MOVES, OF_STEPS
 
-GROUPS = {"one_object": "one bird", "several_objects": "two birds"}
+GROUPS = {"one_object": "one object", "several_objects": "several objects"}
 
 
 def cell(figure: dict[str, float] | None, scale: float, digits: int, signed: bool) -> str:
@@ -37,7 +37,7 @@ def table(shift: dict[str, Any]) -> str:
                 for group in groups
             ]
             lines.append(f"| {column.name}, {words} | {' | '.join(cells)} |")
-    lines += ["", "| boxes | birds covered per image |", "|---|---|"]
+    lines += ["", "| boxes | objects covered per image |", "|---|---|"]
     for name, figure in groups[1]["objects"].items():
         lines.append(f"| `{name}` | {cell(figure, 1, 3, name.startswith('gain'))} |")
     return "\n".join(lines)

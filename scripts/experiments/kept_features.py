@@ -42,7 +42,9 @@ class Head(nn.Module):
 
     def __init__(self, classifier: nn.Linear) -> None:
         super().__init__()
+        # As timm's networks have both: what does not is asked by running it on images.
         self.num_classes = classifier.out_features
+        self.pretrained_cfg: dict[str, str] = {}
         self.features, self.classifier = nn.Identity(), classifier
         self.feature_info = [{"module": "features"}]
 
