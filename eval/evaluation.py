@@ -29,12 +29,13 @@ from eval.maps.network import NetworkMaps
 from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS, EvaluationOptions
 from eval.output.coco import write_coco
+from eval.output.command import command_line
 from eval.output.document import results_document
 from eval.output.gallery import Gallery, JudgedImages, make_gallery, pick, pick_for_gallery
-from eval.output.predictions import prediction_chunks
-from eval.output.results import Evaluation, curve_table, read_results
-from eval.report import write_evaluation
-from tdam.errors import UserError
+from eval.output.predictions import PREDICTIONS, prediction_chunks
+from eval.output.results import CURVES, RESULTS, Evaluation, curve_table, read_results
+from eval.report import REPORT, write_evaluation
+from tdam.errors import UsageError, UserError
 from tdam.files import folder_lock
 from wsol import draw
 from wsol.data import DatasetError, GroundTruth, ImageError, LocalizationDataset
@@ -99,6 +100,8 @@ def evaluate_methods(
     Returns:
         The content of every results.json.
     """
+    for options in each:
+        _keep_inputs(options)
     first = Opened(each[0], device)
     with ExitStack() as stack:
         runs = []
@@ -151,6 +154,32 @@ def _batches(runs: Sequence[_Run], sources: Sequence[MapSource], indices: list[i
     if len(runs) > 1 and isinstance(first, NetworkMaps):
         return first.batches_of([run.options.one_method for run in runs], indices)
     return ((batch,) for batch in first.batches(indices))
+
+
+def _keep_inputs(options: EvaluationOptions) -> None:
+    """Refuse an output that is an input of the same evaluation.
+
+    Raises:
+        UsageError: Naming both options.
+    """
+    maps = options.save_score_maps
+    if maps is not None:
+        for name, folder in (("--score-maps", options.score_maps), ("--val-score-maps", options.val_score_maps)):
+            if folder is not None and maps.resolve() == folder.resolve():
+                raise UsageError(f"--save-score-maps {maps} would overwrite the maps of {name}: name another folder")
+    if options.output is None:
+        return
+    earlier = options.val_results
+    inputs = {
+        "--val-results": earlier / RESULTS if earlier is not None and earlier.is_dir() else earlier,
+        "--selection-boxes": options.selection_boxes,
+        "--checkpoint": options.checkpoint,
+        "--dataset": Path(options.dataset),
+    }
+    written = {(options.output / name).resolve() for name in (RESULTS, PREDICTIONS, CURVES, REPORT)}
+    for name, path in inputs.items():
+        if path is not None and path.resolve() in written:
+            raise UsageError(f"--output {options.output} would overwrite {name} {path}: name another folder")
 
 
 class _Run:
@@ -299,6 +328,7 @@ def summarize(run: _Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
         judged,
         counts,
         model=run.options.model or "score maps",
+        command=command_line(run.options, run.opened.found_checkpoint),
         map_size=source.map_size,
         network=run.opened.network_facts(),
         limit=run.options.limit,

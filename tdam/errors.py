@@ -7,6 +7,8 @@ with its `exit_code`; any other exception is a defect of ours and keeps its trac
 from __future__ import annotations
 
 import difflib
+import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -39,14 +41,51 @@ def one_line_errors(when_stopped: str = "run the command again to go on") -> Ite
     Args:
         when_stopped: What to do after Ctrl+C, for the message.
     """
+    _print_any_text()
     try:
         yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"error: stopped by the user; {when_stopped}", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        message = in_one_line(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, UserError) else 1)
+
+
+def _print_any_text() -> None:
+    """Let terminals whose encoding lacks a character show a question mark instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def in_one_line(error: Exception) -> str | None:
+    """What a user is told of an error: of their own mistakes, and of what the machine refuses.
+
+    Returns:
+        One line; None for a defect of ours, whose traceback is wanted.
+
+    >>> in_one_line(OSError(28, "No space left on device", "out/a.csv"))
+    'out/a.csv: No space left on device'
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, BrokenPipeError):
+        # What is still to be printed goes nowhere, else Python complains once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return "standard output was closed before everything was printed; files are written"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "the memory is full: use a smaller --batch-size or fewer --workers"
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return "a process that reads images was killed, mostly because the memory is full: use fewer --workers"
+    return None
 
 
 def nearest_first(name: str, valid: Iterable[str]) -> list[str]:

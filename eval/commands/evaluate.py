@@ -37,9 +37,11 @@ from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
 from eval.output.compare import compare_all, comparison_table
 from eval.output.methods import methods_table
+from eval.output.predictions import PREDICTIONS
+from eval.output.results import CURVES, RESULTS
 from eval.output.table import caption, headline_text, results_tables, threshold_table
 from eval.report import REPORT, write_comparison
-from tdam.errors import one_line_errors
+from tdam.errors import UsageError, one_line_errors
 from wsol.terminal import console
 
 
@@ -65,14 +67,27 @@ def compare_results(arguments: Sequence[str]) -> None:
         UserError: If they cannot be compared.
     """
     options = tyro.cli(CompareOptions, prog="wsol-eval compare", args=arguments)
+    folders = [path if path.is_dir() else path.parent for path in options.results]
+    if options.report is not None:
+        _keep_results(options.report, folders)
     out = console()
     for comparison in compare_all(options.results, options.bootstrap):
         for warning in comparison.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         out.print(comparison_table(comparison))
     if options.report is not None:
-        folders = [path if path.is_dir() else path.parent for path in options.results]
         out.print(f"written: {write_comparison(folders, options.report)}", soft_wrap=True)
+
+
+def _keep_results(report: Path, folders: Sequence[Path]) -> None:
+    """Refuse to write the comparison over a file of the results it compares.
+
+    Raises:
+        UsageError: Naming the file.
+    """
+    for folder in folders:
+        if report.resolve() in {(folder / name).resolve() for name in (RESULTS, PREDICTIONS, CURVES, REPORT)}:
+            raise UsageError(f"--report {report} is a file of the results that are compared: choose another name")
 
 
 def run(arguments: Sequence[str]) -> None:

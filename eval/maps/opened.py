@@ -23,7 +23,7 @@ from wsol.data.transforms import evaluation_transform
 from wsol.networks import TrainedNetwork, open_network
 from wsol.networks.classes import match_truth
 from wsol.networks.sources import parse_arguments
-from wsol.runs import train_command
+from wsol.runs import BEST, run_folder, train_command
 
 
 class Opened:
@@ -111,6 +111,15 @@ class Opened:
         """Rows and columns of the raw maps; None where the network makes them itself."""
         grid = None if self.network is None else self.network.map_size()
         return None if grid is None else list(grid)
+
+    @cached_property
+    def found_checkpoint(self) -> Path | None:
+        """The file of `wsol-train` that was found where the user named none; None for all other weights."""
+        options = self.options
+        if self.network is None or options.checkpoint is not None or options.model is None:
+            return None
+        path = run_folder(self.dataset.ground_truth.dataset, options.model) / BEST
+        return path if path.is_file() else None
 
     @cached_property
     def weights_digest(self) -> str | None:

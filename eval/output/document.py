@@ -34,6 +34,7 @@ def results_document(
     counts: Counts,
     *,
     model: str,
+    command: str,
     map_size: tuple[int, int],
     network: Mapping[str, Any] | None,
     limit: int | None,
@@ -45,6 +46,7 @@ def results_document(
         judged: The judged split.
         counts: What was counted from its records.
         model: Name of what was judged.
+        command: The command line that gives the same figures again.
         map_size: Height and width of the score maps.
         network: Facts of the network; None where maps were given.
         limit: The user's limit of images.
@@ -65,6 +67,7 @@ def results_document(
         "dataset": truth.dataset,
         "protocol": protocol.name,
         "environment": environment(),
+        "command": command,
         "images": len(truth),
         "metrics": figures[steps[-1]],
         "steps": {step: figures[step] for step in steps},

@@ -307,9 +307,7 @@ def run_facts(results: Mapping[str, Any]) -> list[tuple[str, Any]]:
         Names and values.
     """
     data = results["data"]
-    command = f"wsol-eval --model {results['model']} --dataset {results['dataset']} --split {data['split']}"
-    command += f" --protocol {results['protocol']}" + (f" --limit {data['limit']}" if data["limit"] else "")
-    facts: list[tuple[str, Any]] = [("command", command)] if results["network"] else []
+    facts: list[tuple[str, Any]] = [("command", results["command"])] if "command" in results else []
     facts += _flat({**(results["network"] or {}), **{f"data: {key}": value for key, value in data.items()}})
     return facts + [(f"protocol: {name}", value) for name, value in _flat(results["conventions"])]
 

@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from tdam.errors import UsageError, UserError
+from tdam.errors import UsageError, one_line_errors
 from wsol import animation, draw
 from wsol.data.errors import ImageError
 from wsol.localization import Localization
@@ -68,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = tyro.cli(ShowOptions, args=arguments, prog="wsol-show", config=(tyro.conf.FlagCreatePairsOff,))
     try:
-        return show(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        with one_line_errors():
+            return show(options)
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 def show(options: ShowOptions) -> int:

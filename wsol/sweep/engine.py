@@ -53,8 +53,11 @@ def run_sweep(quantized: NDArray[np.uint8], truth: Truth, convention: BoxConvent
 
 @functools.cache
 def compiled_kernel() -> ModuleType | None:
-    """The compiled sweep, or None where it cannot compile; ``WSOL_SWEEP=opencv`` avoids compiling."""
-    if os.environ.get("WSOL_SWEEP") == "opencv":
+    """The compiled sweep, or None where it cannot compile.
+
+    ``WSOL_SWEEP=opencv`` and ``NUMBA_DISABLE_JIT=1`` avoid compiling; as plain Python the kernel would take minutes.
+    """
+    if os.environ.get("WSOL_SWEEP") == "opencv" or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return None
     try:
         kernel = importlib.import_module("wsol.sweep.kernel")
