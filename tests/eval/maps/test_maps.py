@@ -22,7 +22,7 @@ def folder(tmp_path):
 def test_maps_come_back_as_they_were_written(folder):
     path, truth, maps = folder
     source = FolderMaps(path, truth, batch_size=2)
-    assert (source.steps, source.map_size, source.has_logits) == (2, (24, 24), False)
+    assert (source.steps, source.map_size, source.has_logits) == (2, (20, 28), False)
     batches = list(source.batches([4, 0, 2]))
     np.testing.assert_array_equal(np.concatenate([batch.indices for batch in batches]), [4, 0, 2])
     np.testing.assert_array_equal(np.concatenate([b.score_maps for b in batches], axis=1), maps[:, [4, 0, 2]])
@@ -33,7 +33,7 @@ def test_written_maps_of_one_step_are_two_dimensional(folder, tmp_path):
     path, truth, maps = folder
     (batch,) = FolderMaps(path, truth).batches([0, 1])
     MapWriter(tmp_path / "all", truth).write(batch)
-    assert np.load(tmp_path / "all" / "0.png.npy").shape == (2, 24, 24)
+    assert np.load(tmp_path / "all" / "0.png.npy").shape == (2, 20, 28)
     one_step = type(batch)(batch.indices, batch.score_maps[:1], None, None, None, batch.degenerate[:1])
     MapWriter(tmp_path / "one", truth).write(one_step)
     np.testing.assert_array_equal(np.load(tmp_path / "one" / "1.png.npy"), maps[0, 1])
@@ -86,7 +86,7 @@ def test_a_folder_without_any_readable_map_is_refused(tmp_path):
 def test_nan_maps_become_zeros_and_constant_maps_stay(folder):
     path, truth, maps = folder
     np.save(score_map_file(path, "0.png"), nan(maps[:, 0].copy()))
-    np.save(score_map_file(path, "1.png"), np.ones((2, 24, 24)))
+    np.save(score_map_file(path, "1.png"), np.ones((2, 20, 28)))
     (batch,) = FolderMaps(path, truth).batches(range(5))
     assert batch.degenerate.T.tolist() == [[True, False], [True, True], [False] * 2, [False] * 2, [False] * 2]
     assert not batch.score_maps[0, 0].any()
