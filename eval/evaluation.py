@@ -32,14 +32,15 @@ from eval.output.coco import write_coco
 from eval.output.command import command_line
 from eval.output.document import results_document
 from eval.output.gallery import Gallery, JudgedImages, make_gallery, pick, pick_for_gallery
-from eval.output.predictions import PREDICTIONS, prediction_chunks
-from eval.output.results import CURVES, RESULTS, Evaluation, curve_table, read_results
+from eval.output.predictions import prediction_chunks
+from eval.output.results import Evaluation, curve_table
 from eval.report import REPORT, write_evaluation
 from tdam.errors import UsageError, UserError
 from tdam.files import folder_lock
 from wsol import draw
 from wsol.data import DatasetError, GroundTruth, ImageError, LocalizationDataset
 from wsol.data.findings import grouped
+from wsol.results import CURVES, PREDICTIONS, RESULTS, read_results
 from wsol.sweep import cam_thresholds
 
 PARTIAL = "partial"
@@ -305,7 +306,7 @@ def _best_thresholds(judged: JudgedSplit) -> dict[str, float]:
 
 def _earlier_thresholds(fixed: float, path: Path) -> Thresholds:
     """Thresholds that an earlier evaluation chose, or found best on its own images."""
-    earlier = read_results(path)
+    earlier = read_results(path).content
     candidates = cam_thresholds()
     # results.json rounds; the threshold itself decides the last bit of a cut.
     chosen = {

@@ -6,11 +6,10 @@ python scripts/attention_shift_table.py runs/demo
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
-from eval.output.results import read_results
 from eval.report.page import EFFECTS, MOVES, OF_STEPS
+from wsol.results import read_results
 
 GROUPS = {"one_object": "one object", "several_objects": "several objects"}
 
@@ -44,4 +43,4 @@ def table(shift: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(read_results(Path(sys.argv[1]))["attention_shift"]))
+    print(table(read_results(sys.argv[1]).content["attention_shift"]))

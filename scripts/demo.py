@@ -20,9 +20,9 @@ from eval.commands.evaluate import SplitProgress, print_results
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.output.predictions import PREDICTIONS
 from tdam.errors import one_line_errors
 from wsol.data import load_dataset
+from wsol.results import PREDICTIONS
 from wsol.terminal import console
 
 NETWORK, TWIN = "resnet_mini_tdam", "resnet_mini"

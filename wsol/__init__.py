@@ -13,6 +13,7 @@ from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.localizer import Localizer
 from wsol.maps import map_methods
 from wsol.networks import TrainedNetwork, open_network, open_trained
+from wsol.results import Results, read_results
 from wsol.scoremap import normalize_score_map, score_maps
 
 try:
@@ -25,6 +26,7 @@ __all__ = [
     "ClassScore",
     "Localization",
     "Localizer",
+    "Results",
     "StepLocalization",
     "TrainedNetwork",
     "__version__",
@@ -34,6 +36,7 @@ __all__ = [
     "normalize_score_map",
     "open_network",
     "open_trained",
+    "read_results",
     "scale_boxes",
     "score_maps",
 ]

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from eval.analysis.intervals import Bootstrap
 from eval.options import INFERENCE_OPTIONS
-from eval.output.predictions import HIT_COLUMNS, PREDICTIONS, read_predictions
-from eval.output.results import read_results
+from eval.output.predictions import HIT_COLUMNS, read_predictions
 from tdam.errors import UserError
+from wsol.results import PREDICTIONS, read_results
 
 FIGURES = {
     "top1_cls": "Top-1 cls",
@@ -120,7 +120,7 @@ def read_result(path: Path) -> ReadResult:
     Raises:
         UserError: If one of them is missing or damaged.
     """
-    results = read_results(path)
+    results = read_results(path).content
     predictions = read_predictions((path if path.is_dir() else path.parent) / PREDICTIONS)
     last = predictions[predictions["step"] == predictions["step"].max()].reset_index(drop=True)
     return ReadResult(path, results, last)

@@ -14,7 +14,7 @@ from eval.analysis.summary import breakdown_figures, interval_figures
 from eval.judging.hits import CLS_FIGURES, LOC_FIGURES
 from eval.judging.split import JudgedSplit
 from eval.output.environment import environment
-from eval.output.results import SCHEMA
+from wsol.results import SCHEMA
 
 BOX_FIGURES = (
     "breakdown",

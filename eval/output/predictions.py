@@ -18,13 +18,11 @@ from eval.measures.outcomes import Outcome
 from tdam.errors import UserError
 from tdam.files import replacing
 from wsol.data import GroundTruth
+from wsol.results import GAPS, TEXTS, read_table
 
-PREDICTIONS: Final = "predictions.csv"
 # Column of each figure's hit at the headline threshold and, with the suffix, at the fixed one.
 HIT_COLUMNS: Final = {figure: f"hit_{figure}" for figure in LOC_FIGURES}
 FIXED: Final = "_fixed"
-TEXTS: Final = ("image", "label_name", "class_name", "size")
-GAPS: Final = ("confidence", "iou", "iou_fixed", *HIT_COLUMNS.values(), *(f"{c}{FIXED}" for c in HIT_COLUMNS.values()))
 
 
 def prediction_chunks(judged: JudgedSplit) -> Iterator[pd.DataFrame]:
@@ -114,17 +112,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If it is missing, damaged or of an earlier version that kept no hits.
     """
-    try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXTS, str),
-            keep_default_na=False,  # a class may be called "NA" or "null"
-            na_values={name: ["", "nan", "NaN"] for name in GAPS},
-        )
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: it is written by wsol-eval --output DIR") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable table ({error}): evaluate again") from error
+    table = read_table(path, TEXTS, GAPS)
     missing = [name for name in ("image", "step", *HIT_COLUMNS.values()) if name not in table.columns]
     if missing:
         raise UserError(f"{path} has no column {missing[0]}: it is damaged or of an earlier version; evaluate again")

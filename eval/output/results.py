@@ -15,12 +15,9 @@ from typing import Any
 import pandas as pd
 
 from eval.analysis.curves import Curves
-from eval.output.predictions import PREDICTIONS, read_predictions, write_predictions
-from tdam.errors import UserError
+from eval.output.predictions import read_predictions, write_predictions
 from tdam.files import replacing, write_text
-
-SCHEMA = "wsol-results/1"
-RESULTS, CURVES = "results.json", "curves.csv"
+from wsol.results import CURVES, PREDICTIONS, RESULTS, read_results
 
 
 @dataclass(frozen=True)
@@ -66,43 +63,14 @@ class Evaluation:
         Raises:
             UserError: If a file is missing, damaged or of another schema.
         """
-        results = read_results(folder)
+        read = read_results(folder)
         predictions = read_predictions(folder / PREDICTIONS)
-        return cls(results, _read_curves(folder / CURVES), lambda: [predictions])
+        return cls(read.content, read.curves, lambda: [predictions])
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, with NaN refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """Read a results.json, or the one in a folder.
-
-    Raises:
-        UserError: If it is missing, damaged or of another schema.
-    """
-    path = path / RESULTS if path.is_dir() else path
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: it is written by wsol-eval --output DIR") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable results file ({error})") from error
-    if not isinstance(results, dict) or results.get("schema") != SCHEMA:
-        raise UserError(f"{path} is not of schema {SCHEMA}: evaluate again with this version")
-    return results
-
-
-def _read_curves(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype={"step": str})
-    except pd.errors.EmptyDataError:  # a split without boxes has no curves
-        return pd.DataFrame()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: it is written by wsol-eval --output DIR") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable table ({error}): evaluate again") from error
 
 
 def curve_table(curves: Mapping[str, Curves]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from comparison import FIGURES, figures_of
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.output.predictions import PREDICTIONS
+from wsol.results import PREDICTIONS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {},

@@ -15,11 +15,11 @@ import wsol
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
-from eval.output.results import read_results
 from eval.protocols import get_protocol
 from tdam.errors import CheckpointError, UsageError, UserError
 from wsol.data import ImageError, load_dataset
 from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
+from wsol.results import read_results
 
 FIXED_KEYS = {"schema", "model", "dataset", "protocol", "environment", "images", "metrics", "steps", "thresholds"}
 FIGURES = {"top1_cls", "top5_cls", "gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2"}
