@@ -77,7 +77,7 @@ class Results:
 
 
 def _flat(figures: dict[str, Any]) -> dict[str, float | None]:
-    flat = {}
+    flat: dict[str, float | None] = {}
     for name, value in figures.items():
         inner = value if isinstance(value, dict) else {"": value}
         flat |= {f"{name}@{key}" if key else name: one for key, one in inner.items() if not isinstance(one, dict)}
