@@ -37,11 +37,11 @@ from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
 from eval.output.compare import compare_all, comparison_table
 from eval.output.methods import methods_table
-from eval.output.predictions import PREDICTIONS
 from eval.output.results import CURVES, RESULTS
 from eval.output.table import caption, headline_text, results_tables, threshold_table
 from eval.report import REPORT, write_comparison
 from tdam.errors import UsageError, one_line_errors
+from wsol.results import PREDICTIONS
 from wsol.terminal import console
 
 
