@@ -191,6 +191,19 @@ class TopDownAttention(nn.Module):
         spatial_gate = self._spatial_gate(bottom, searchlight)
         return bottom * (gate + spatial_gate) if self.order == "parallel" else bottom * (gate * spatial_gate)
 
+    def spatial_gate(self, bottom: Tensor, top: Tensor) -> Tensor:
+        """The factor of every place of the bottom map, (B, 1, hb, wb) in (0, 1): where the searchlight falls.
+
+        Raises:
+            UserError: If this attention has no spatial step.
+        """
+        if not hasattr(self, "expand") or self.order == "channel":
+            raise UserError(f"attention {self.attention!r} of order {self.order!r} has no spatial gate to show")
+        searchlight = self.searchlight(bottom, top)
+        if self.order == "channel_spatial":
+            searchlight = searchlight * self._channel_gate(searchlight)
+        return self._spatial_gate(bottom, searchlight)
+
     def _channel_gate(self, searchlight: Tensor) -> Tensor:
         if self.channel_gate == "softmax":
             return searchlight.softmax(dim=1)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -17,9 +17,10 @@ from rich.progress import track
 from tdam.errors import UsageError, one_line_errors
 from wsol import animation, draw
 from wsol.data.errors import ImageError
-from wsol.localization import Localization
+from wsol.localization import Localization, StepLocalization
 from wsol.localizer import Localizer
 from wsol.marks import is_marked
+from wsol.networks.sources import parse_arguments
 from wsol.photographs import find_images, open_image
 
 DEFAULT_FOLDER = Path("wsol-show")
@@ -32,13 +33,20 @@ class ShowOptions:
 
     Args:
         images: Image files, folders or globs.
-        model: Registered name of the network, such as resnet_mini_tdam.
+        model: Registered name of the network, such as resnet_mini_tdam; a checkpoint file that says its own; hf-hub:…;
+            or package.module:function.
+        model_args: Arguments of package.module:function, as NAME=VALUE.
         checkpoint: Weights of the network; without it the trained weights that come with wsol.
         output: A file .png .svg .pdf: all images; what does not fit a page becomes NAME-1.png, NAME-2.png, … or
             pages of one PDF. A file .gif .webp .mp4: an animation of one image.
             A folder: one file per image. Default: the folder wsol-show, or nothing with --json.
         format: Kind of the files in a folder; gif, webp and mp4 are animations from step to step.
         method: Map method: cam, grad-cam, layer-cam and others (`wsol.map_methods()`).
+        layers: Modules to make the maps in, for methods of gradients; several are fused.
+        class_name: Class to look for, by name or number; default: each step's own top class.
+        top_k: With --json, also boxes of each image's so many most probable classes.
+        rule: largest: the box of the largest region. all: with --json, also every region's box and score.
+        input_size: Height and width of the network's input, or one number for both; default: the network's own.
         threshold: Share of a map's maximum above which a pixel belongs to the object, in [0, 1).
         figure: steps: box and map of every step. difference: what the last step gained and lost.
         json: Print classes, scores and boxes as JSON on standard output.
@@ -47,10 +55,16 @@ class ShowOptions:
 
     images: tyro.conf.Positional[tuple[str, ...]]
     model: str
+    model_args: tuple[str, ...] = ()
     checkpoint: Path | None = None
     output: Path | None = None
     format: Literal["png", "svg", "pdf", "gif", "webp", "mp4"] = "png"
     method: str = "cam"
+    layers: tuple[str, ...] = ()
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    top_k: int | None = None
+    rule: Literal["largest", "all"] = "largest"
+    input_size: tuple[int, ...] | None = None
     threshold: float = 0.2
     figure: Literal["steps", "difference"] = "steps"
     json: bool = False
@@ -106,11 +120,15 @@ def show(options: ShowOptions) -> int:
         threshold=options.threshold,
         method=options.method,
         device=options.device,
+        layers=options.layers,
+        rule=options.rule,
+        input_size=_input_size(options),
+        model_args=parse_arguments(options.model_args),
     )
-    print(f"{options.model}: {localizer.network.source}", file=sys.stderr)
+    print(f"{options.model}: {localizer.network.describe()}", file=sys.stderr)
 
     unreadable: list[ImageError] = []
-    found = _localize(localizer, _with_progress(paths), unreadable)
+    found = _localize(localizer, _with_progress(paths), unreadable, options)
     records = []
     if output is None:
         records = [as_record(result) for result in found]
@@ -132,6 +150,13 @@ def show(options: ShowOptions) -> int:
     return 1 if unreadable else 0
 
 
+def _input_size(options: ShowOptions) -> int | tuple[int, ...] | None:
+    size = options.input_size
+    if size is not None and len(size) not in (1, 2):
+        raise UsageError("--input-size takes one number, or height and width")
+    return size[0] if size is not None and len(size) == 1 else size
+
+
 def as_record(result: Localization) -> dict[str, Any]:
     """A localization as plain data, without its maps.
 
@@ -140,23 +165,36 @@ def as_record(result: Localization) -> dict[str, Any]:
 
     Returns:
         `path`, `width`, `height` and per step `step`, `class_id`, `label`, `score` and `box` (x0 y0 x1 y1 in
-        pixels of the image).
+        pixels of the image) and `regions`, all boxes with scores; `classes`, where the top k were asked for.
     """
     width, height = result.image_size
-    steps = [
-        {
-            "step": step.step,
-            "class_id": step.class_id,
-            "label": step.label,
-            "score": round(step.score, 6),
-            "box": [int(value) for value in step.box],
-        }
-        for step in result.steps
-    ]
-    return {"path": str(result.path), "width": width, "height": height, "steps": steps}
+    record = {
+        "path": str(result.path),
+        "width": width,
+        "height": height,
+        "steps": [_step_record(step) for step in result.steps],
+    }
+    if result.by_class:
+        record["classes"] = [[_step_record(step) for step in steps] for steps in result.by_class]
+    return record
 
 
-def _localize(localizer: Localizer, paths: Iterable[Path], unreadable: list[ImageError]) -> Iterator[Localization]:
+def _step_record(step: StepLocalization) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "class_id": step.class_id,
+        "label": step.label,
+        "score": round(step.score, 6),
+        "box": [int(value) for value in step.box],
+        "regions": [
+            {"box": [int(value) for value in region.box], "score": round(region.score, 6)} for region in step.regions
+        ],
+    }
+
+
+def _localize(
+    localizer: Localizer, paths: Iterable[Path], unreadable: list[ImageError], options: ShowOptions
+) -> Iterator[Localization]:
     """Localize files batch by batch; those that cannot be read are collected, nothing else is lost."""
     remaining = iter(paths)
     while batch := list(islice(remaining, localizer.batch_size)):
@@ -166,7 +204,8 @@ def _localize(localizer: Localizer, paths: Iterable[Path], unreadable: list[Imag
                 pictures[path] = open_image(path)
             except ImageError as error:
                 unreadable.append(error)
-        for path, result in zip(pictures, localizer(list(pictures.values())), strict=True):
+        found = localizer(list(pictures.values()), options.class_name, options.top_k)
+        for path, result in zip(pictures, found, strict=True):
             yield replace(result, path=path)
 
 

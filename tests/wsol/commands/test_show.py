@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_dataset import write_checkpoint
 
 import tdam
 import wsol
@@ -197,3 +198,19 @@ def test_an_unknown_model_lists_the_nearest_first(folder: Path, capsys: pytest.C
 def test_random_weights_are_never_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["photos", "--model", "resnet18_tdam"]) == 1
     assert "--checkpoint" in capsys.readouterr().err
+
+
+def test_a_class_by_name_and_the_top_classes(tmp_path, capsys):
+    checkpoint = write_checkpoint(tmp_path / "w.safetensors")
+    Image.new("RGB", (80, 60), (120, 90, 30)).save(tmp_path / "a.png")
+    arguments = [str(tmp_path / "a.png"), "--model", str(checkpoint), "--json", "--rule", "all"]
+    assert main([*arguments, "--class", "lamp", "--top-k", "2"]) == 0
+    output = capsys.readouterr()
+    (image,) = json.loads(output.out)["images"]
+    assert {step["label"] for step in image["steps"]} == {"lamp"}
+    assert len(image["classes"]) == 2
+    last = [steps[-1] for steps in image["classes"]]
+    assert last[0]["score"] >= last[1]["score"]
+    assert "maps 12 x 12 at 96 x 96" in output.err
+    assert main([*arguments, "--class", "lamb"]) == 2
+    assert "valid: lamp" in capsys.readouterr().err
