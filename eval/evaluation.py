@@ -104,12 +104,19 @@ def evaluate_methods(
     for options in each:
         _keep_inputs(options)
     first = Opened(each[0], device)
+    if first.network is None and first.protocol.resize_ratio != 1:
+        warnings.warn(
+            f"protocol {first.protocol.name} judges the centre crop of every image: score maps of whole images are "
+            "misjudged by it; give maps of the crop, or take --protocol wsolevaluation",
+            stacklevel=2,
+        )
     with ExitStack() as stack:
         runs = []
         for options in each:
             folder = stack.enter_context(_working_folder(options, process))
             runs.append(_Run(first.with_options(options), process, folder, progress))
-        thresholds = [replace(one, rules=each[0].threshold_rules) for one in choose_thresholds(runs)]
+        rules, source = each[0].threshold_rules, _fixed_from(first)
+        thresholds = [replace(one, rules=rules, fixed_from=source) for one in choose_thresholds(runs)]
         judged = judge(runs, first.dataset, thresholds)
         evaluations = []
         for run, split in zip(runs, judged, strict=True):
@@ -298,6 +305,13 @@ def choose_thresholds(runs: Sequence[_Run]) -> list[Thresholds]:
             of_run = replace(of_run, selection=best, selected_on=selected_on)
         chosen.append(of_run)
     return chosen
+
+
+def _fixed_from(opened: Opened) -> str:
+    """Where the fixed threshold comes from, in words."""
+    if opened.options.threshold is not None:
+        return "given with --threshold"
+    return opened.protocol.threshold_source(opened.dataset.ground_truth.dataset)
 
 
 def _best_thresholds(judged: JudgedSplit) -> dict[str, float]:

@@ -16,6 +16,8 @@ from tdam.errors import check_name
 from wsol.boxes import to_map_pixels
 from wsol.sweep import BoxConvention
 
+CUB = "cub"  # the dataset of a protocol's fixed threshold, where it has others for other datasets
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -74,6 +76,18 @@ class Protocol:
     def threshold_for(self, dataset: str) -> float:
         """The authors' fixed threshold for a dataset."""
         return self.dataset_thresholds.get(dataset, self.fixed_threshold)
+
+    def threshold_source(self, dataset: str) -> str:
+        """Why `threshold_for` gives its value, in words."""
+        if not self.dataset_thresholds:
+            return f"the one value of protocol {self.name}"
+        if dataset in (CUB, *self.dataset_thresholds):
+            return f"the value of protocol {self.name} for {dataset}"
+        others = ", ".join(f"{value:g} for {name}" for name, value in self.dataset_thresholds.items())
+        return (
+            f"protocol {self.name} has no value for {dataset} and takes that of {CUB}; it has {others}, and "
+            "--threshold sets another"
+        )
 
     def map_boxes(
         self, boxes: npt.NDArray[Any], image_size: npt.ArrayLike, map_size: tuple[int, int]

@@ -18,6 +18,7 @@ class Thresholds:
         selection: Threshold of every row chosen on the validation split by selection boxes, which are not its ground
             truth; None where none were given.
         selected_on: What `selection` was chosen on, in words.
+        fixed_from: Where `fixed` comes from, in words.
         rules: Names of the rules by which every map also finds its own threshold, see `wsol.thresholds`.
     """
 
@@ -27,6 +28,7 @@ class Thresholds:
     selection: dict[str, float] | None = None
     selected_on: str | None = None
     rules: tuple[str, ...] = ()
+    fixed_from: str = ""
 
     @property
     def policy(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,11 +139,16 @@ def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np
         UserError: If the file is missing, unreadable, of a wrong shape or type, or leaves [0, 1].
     """
     try:
-        stored = np.load(path, allow_pickle=False)
+        # Mapped first: a header that declares more than the file holds is refused before any memory is taken.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive of arrays")
+        stored = np.array(mapped)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path} is not a readable .npy array ({error}): write it again") from error
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not a readable .npy array ({reason}): write it again") from error
     if stored.ndim not in (2, 3) or stored.size == 0 or stored.dtype not in (np.float16, np.float32, np.float64):
         raise UserError(f"{path} has shape {stored.shape} and type {stored.dtype}; wanted float (H, W) or (T, H, W)")
     stored = stored.reshape(-1, *stored.shape[-2:]).astype(np.result_type(stored.dtype, np.float32))

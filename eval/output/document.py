@@ -153,6 +153,7 @@ def _thresholds(judged: JudgedSplit, counts: Counts) -> dict[str, Any]:
     thresholds = judged.thresholds
     return {
         "fixed": round(thresholds.fixed, DIGITS),
+        "fixed_from": thresholds.fixed_from or None,
         "val": None if thresholds.val is None else _rounded(thresholds.val),
         "oracle": _rounded({row: curves.best_threshold for row, curves in counts.curves.items()}),
         "chosen_on": thresholds.chosen_on,

@@ -94,8 +94,11 @@ def iou_words(results: dict[str, Any]) -> str:
 
 def caption(results: dict[str, Any]) -> str:
     """How the columns are to be read, in words."""
+    thresholds = results["thresholds"]
+    source = thresholds.get("fixed_from")
     sentences = [
         f"Loc columns: {threshold_words(results)}.",
+        *([f"Fixed threshold {thresholds['fixed']:g}: {source}."] if source else []),
         "MaxBoxAcc and MaxBoxAccV2 take the best threshold on the scored images themselves (oracle, as the field "
         "reports them).",
     ]

@@ -176,3 +176,15 @@ def test_sweep_by_polygon_points_finds_the_authors_box() -> None:
     x, y, width, height = arrays["cam03/box"]
     found = sweep.boxes_at(protocol.fixed_threshold)[0]
     np.testing.assert_allclose(found, [x, y, x + width, y + height], atol=2)
+
+
+@pytest.mark.parametrize("name", ["bas", "sat", "ts-cam"])
+def test_a_dataset_that_takes_the_threshold_of_another_is_told(name):
+    protocol = get_protocol(name)
+    assert protocol.threshold_source("cub") == f"the value of protocol {name} for cub"
+    assert protocol.threshold_source("imagenet") == f"the value of protocol {name} for imagenet"
+    told = protocol.threshold_source("mugs")
+    assert "no value for mugs and takes that of cub" in told
+    assert f"{protocol.threshold_for('imagenet'):g} for imagenet" in told
+    assert "--threshold" in told
+    assert get_protocol("wsolevaluation").threshold_source("mugs") == "the one value of protocol wsolevaluation"

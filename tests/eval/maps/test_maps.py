@@ -8,6 +8,7 @@ import torch
 from tiny_source import tiny_split
 
 from eval.maps import FolderMaps, MapWriter, NetworkMaps, score_map_file
+from eval.maps.folder import read_score_map
 from tdam.errors import UnknownNameError, UserError
 
 
@@ -97,3 +98,27 @@ def test_nan_maps_become_zeros_and_constant_maps_stay(folder):
 def test_an_unknown_precision_lists_the_valid_ones():
     with pytest.raises(UnknownNameError, match="fp32"):
         NetworkMaps(None, None, device=torch.device("cpu"), precision="fp23")
+
+
+@pytest.mark.parametrize("kind", ["archive", "torn archive", "declares 4 TB", "empty", "pickle", "cut", "long header"])
+def test_a_file_that_is_no_map_is_refused_in_one_line(tmp_path, kind):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((4, 4), np.float32))
+    whole = path.read_bytes()
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    if kind in ("archive", "torn archive"):
+        with path.open("wb") as file:
+            np.savez(file, a=np.zeros((4, 4), np.float32))
+        if kind == "torn archive":
+            path.write_bytes(path.read_bytes()[:-30])
+    elif kind == "declares 4 TB":
+        path.write_bytes(b"\x93NUMPY\x01\0" + (118).to_bytes(2, "little") + header.ljust(117) + b"\n")
+    elif kind == "long header":
+        path.write_bytes(b"\x93NUMPY\x02\0" + (20000).to_bytes(4, "little") + header.ljust(19999) + b"\n")
+    elif kind == "pickle":
+        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    else:
+        path.write_bytes(b"" if kind == "empty" else whole[:-5])
+    with pytest.raises(UserError, match=r"a\.npy") as raised:
+        read_score_map(path)
+    assert "\n" not in str(raised.value)
