@@ -31,6 +31,8 @@ class SCM(TSCAM):
         UserError: As `TSCAM`.
     """
 
+    name = "scm"
+
     def __init__(self, network: nn.Module, iterations: Sequence[int] = (16, 4, 4, 4), **options: Any) -> None:
         super().__init__(network, **options)
         self.layers = nn.ModuleList(ActivationDiffusion(count) for count in iterations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +46,12 @@ class TSCAM(OwnMaps):
         UserError: If the network is none of these, or supervision of every step is asked for.
     """
 
+    name: ClassVar[str] = "ts-cam"
+    """What people call the method by."""
+
     def __init__(self, network: nn.Module, **options: Any) -> None:
         super().__init__(network, **options)
-        _check_network(self.network, type(self).__name__)
+        _check_network(self.network, self.name)
         self.network.reset_classifier(0)
         if getattr(self.network, "attn_pool", None) is not None:
             # Not used, hence not trained: DistributedDataParallel waits for the gradient of every trained parameter.
