@@ -41,6 +41,7 @@ from eval.output.results import CURVES, RESULTS
 from eval.output.table import caption, headline_text, results_tables, threshold_table
 from eval.report import REPORT, write_comparison
 from tdam.errors import UsageError, one_line_errors
+from wsol.memory import keep_freed_memory
 from wsol.results import PREDICTIONS
 from wsol.terminal import console
 
@@ -99,6 +100,7 @@ def run(arguments: Sequence[str]) -> None:
     options = tyro.cli(EvaluationOptions, prog="wsol-eval", description=__doc__, args=arguments)
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     process, torch_device = start_process(device)
+    keep_freed_memory()
     try:
         with SplitProgress(visible=process.is_first) as progress:
             results = evaluate_methods(options.each_method(), process, torch_device, progress)

@@ -1,7 +1,7 @@
 """What seeing every step costs, beside one plain forward of the same network.
 
-python scripts/benchmark_steps.py
-python scripts/benchmark_steps.py --networks resnet50_tdam --steps 2 --batch-size 8 --compiled
+python scripts/benchmarks/steps.py
+python scripts/benchmarks/steps.py --networks resnet50_tdam --steps 2 --batch-size 8 --compiled
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 The plain sweep is wsolevaluation's documented algorithm: quantize, then for each of 1,000 thresholds (one
 mask, one `cv2.findContours`, the boxes of the largest contour or of all) the best IoU with the ground
 truth. It runs twice, for MaxBoxAcc and for MaxBoxAccV2, as wsolevaluation has to; the sweep gives both at
-once. Kinds of maps: those of class activation maps, 7×7 or 14×14 or 28×28 noise enlarged by cubic
-interpolation, and noise per pixel. Both sides alternate; the columns of one core are CPU time, so that other
-jobs disturb them little, the column of all cores is wall time. Medians of the rounds.
+once. The limit is what any evaluator has to do: read the maps, quantize them and sort the pixels. Kinds of
+maps: those of class activation maps, 7×7 or 14×14 or 28×28 noise enlarged by cubic interpolation, and noise
+per pixel. Both sides alternate; the columns of one core are CPU time, so that other jobs disturb them little,
+the column of all cores is wall time. Medians of the rounds.
 
-    python scripts/benchmark_evaluator.py [--images N] [--noise-images N] [--step 0.001]
+    python scripts/benchmarks/sweep.py [--images N] [--noise-images N] [--step 0.001]
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ import torch
 
 from wsol.metrics import MaxBoxAcc, MaxBoxAccV2
 from wsol.sweep import best_iou_per_cut, box_iou, cam_thresholds
+from wsol.sweep.kernel import quantize_images
+from wsol.sweep.pixels import add_margin, sort_pixels
 
 SIDE = 224
 ROUNDS = 7
@@ -68,6 +71,16 @@ def plain_sweep(score_map: np.ndarray, truth: np.ndarray, thresholds: np.ndarray
     return best >= IOU_THRESHOLDS[:, None]
 
 
+def quantize_and_sort(maps: np.ndarray) -> None:
+    quantized = np.empty(maps.shape, dtype=np.uint8)
+    quantize_images(maps, quantized)
+    with_margin = np.zeros((maps.shape[1] + 2, maps.shape[2] + 2), dtype=np.uint8)
+    order, start = np.empty(maps[0].size, dtype=np.int32), np.empty(256, dtype=np.int64)
+    for image in quantized:
+        add_margin(image, with_margin)
+        sort_pixels(with_margin, order, start)
+
+
 def seconds(function: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> float:
     start = clock()
     function()
@@ -89,30 +102,32 @@ def compare(name: str, maps: np.ndarray, boxes: list[np.ndarray], step: float, c
         ]
         plain_counts[metric] = np.sum(hits, axis=0, dtype=np.int64)
 
+    turned, turned_boxes = many[::-1].copy(), many_boxes[::-1]
+
     def run_sweep() -> None:
+        best_iou_per_cut(turned[:1], turned_boxes[:1])  # so that the last sweep of these maps is not remembered
         sweep = best_iou_per_cut(many, many_boxes)
         for metric in metrics.values():
             metric.reset()
             metric.update_from_sweep(sweep)
 
-    times: dict[str, list[float]] = {column: [] for column in (*metrics, "one core", "all cores")}
+    times: dict[str, list[float]] = {column: [] for column in (*metrics, "one core", "limit", "all cores")}
     for _ in range(rounds):
         for metric in metrics:
             times[metric].append(seconds(lambda metric=metric: run_plain(metric)) / len(maps))
         torch.set_num_threads(1)
         times["one core"] += [seconds(run_sweep) / len(many) for _ in range(3)]
+        times["limit"] += [seconds(lambda: quantize_and_sort(many)) / len(many) for _ in range(3)]
         torch.set_num_threads(cores)
         times["all cores"] += [seconds(run_sweep, time.perf_counter) / len(many) for _ in range(3)]
     equal = all(
         np.array_equal(metric.num_correct.numpy(), plain_counts[kind] * repeats) for kind, metric in metrics.items()
     )
-    single, every, one_core, all_cores = (1e3 * float(np.median(column)) for column in times.values())
+    single, every, one_core, limit, all_cores = (1e3 * float(np.median(column)) for column in times.values())
     ratio = (single + every) / one_core
     counts = "identical" if equal else "DIFFERENT"
-    print(
-        f"{name:22s} {single:10.1f} {every:10.1f} {one_core:10.2f} {ratio:8.0f}x {all_cores:10.2f}  {counts}",
-        flush=True,
-    )
+    row = f"{name:22s} {single:10.1f} {every:10.1f} {one_core:10.2f} {ratio:8.0f}x {limit:10.3f} {all_cores:10.2f}"
+    print(f"{row}  {counts}", flush=True)
     return equal
 
 
@@ -135,12 +150,14 @@ def main() -> None:
     random = np.random.default_rng(0)
     print(machine())
     print(f"load before the first round: {os.getloadavg()[0]:.1f} (with other jobs, trust the ratio only)")
+    torch.set_num_threads(1)
     first = seconds(lambda: best_iou_per_cut(np.zeros((1, 8, 8)), [[[0, 0, 1, 1]]]), time.perf_counter)
+    quantize_and_sort(np.zeros((1, 8, 8)))
     print(f"first call in this process, compiling or loading the kernel: {first:.1f} s")
     print(
         f"{len(cam_thresholds(arguments.step))} thresholds, {SIDE}x{SIDE}, ms per image; the sweep gives both metrics"
     )
-    heads = ("plain V1", "plain V2", "both", "ratio", "all cores")
+    heads = ("plain V1", "plain V2", "both", "ratio", "limit", "all cores")
     print(f"{'maps':22s}", *(f"{head:>{9 if head == 'ratio' else 10}s}" for head in heads), " counts")
     noise = random.random((2, arguments.noise_images, SIDE, SIDE))
     blurred = normalized(np.stack([cv2.blur(one, (11, 11)) for one in noise[1]]))

@@ -1,6 +1,6 @@
 """What reading images costs: exact and fast decoding, their effect on the metrics, time lost waiting.
 
-    python scripts/benchmark_data.py --model resnet_mini_tdam [--checkpoint FILE]
+    python scripts/benchmarks/data.py --model resnet_mini_tdam [--checkpoint FILE]
 
 Everything is measured in one run on this machine:
 

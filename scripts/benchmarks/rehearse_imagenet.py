@@ -4,7 +4,7 @@ Each image gets a bump near one of its boxes on a noisy 7×7 grid, enlarged to 2
 class activation maps are, and random class scores that favour the label. Every metric is fed from one sweep.
 Prints wall time, images per second and peak memory. Needs only the lists:
 
-    python scripts/rehearse_imagenet.py [--metadata DIR] [--limit N]     (default: $WSOL_SHARED/metadata)
+    python scripts/benchmarks/rehearse_imagenet.py [--metadata DIR] [--limit N]     (default: $WSOL_SHARED/metadata)
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def peak_memory() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared = os.environ.get("WSOL_SHARED", str(Path(__file__).parents[1] / ".." / "shared"))
+    shared = os.environ.get("WSOL_SHARED", str(Path(__file__).parents[2] / ".." / "shared"))
     parser.add_argument("--metadata", type=Path, default=Path(shared) / "metadata", help="folder of the lists")
     parser.add_argument("--limit", type=int, help="judge only the first N images")
     arguments = parser.parse_args()
