@@ -36,6 +36,9 @@ VIEWS = {
 }
 
 
+PAPER = {"width": 800, "height": 1130}  # A4 at 96 dots per inch, within its margins
+
+
 def screenshots(report: Path) -> None:
     """Take the report light and dark, wide and narrow."""
     with sync_playwright() as playwright:
@@ -50,6 +53,11 @@ def screenshots(report: Path) -> None:
                 page.wait_for_timeout(500)
             page.screenshot(path=IMAGES / f"{name}.png")
             shrink(IMAGES / f"{name}.png")
+        page = browser.new_page(viewport=PAPER)
+        page.emulate_media(media="print")
+        page.goto(report.resolve().as_uri())
+        page.screenshot(path=IMAGES / "report-print.png")
+        shrink(IMAGES / "report-print.png")
         browser.close()
 
 
