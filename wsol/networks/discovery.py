@@ -36,6 +36,8 @@ ACTIVATIONS = {
     "log_softmax": lambda scores: scores.log_softmax(1),
     "sigmoid": lambda scores: scores.sigmoid(),
 }
+# Places that one strided convolution may make into one.
+MOST_PLACES_OF_A_STRIDE = 16
 # Functions whose result stands for a map as a module's does; others, such as a reshape, may be anything.
 ACTIVATING = ("relu", "relu_", "gelu", "silu", "leaky_relu", "elu", "hardswish", "mish")
 # Modules that hand a map on as it is, or coarser: the map before them is the network's own.
@@ -243,6 +245,8 @@ def _single_place(calls: Sequence[Call], borders: Sequence[Call], vector: Tensor
     Not if the last map of several places is pooled: then layers of the head lie between.
     """
     large = [call for call in calls if call.output.ndim == 4 and call.output.shape[2:].numel() > 1]
+    if large and large[-1].output[0, 0].numel() > MOST_PLACES_OF_A_STRIDE:
+        return None  # a fully connected layer in the form of a convolution (VGG)
     if large:
         means = large[-1].output.mean((2, 3)), large[-1].output.mean((1, 2))
         vectors = [call.output.flatten(1) for call in calls if _is_vector(call.output)]
