@@ -1,7 +1,8 @@
 """Unpacking archives that strangers made.
 
 An archive is refused as a whole if any member has an absolute path, a path with ``..``, or is
-anything but a plain file or folder (links, devices, pipes). Files are unpacked into a staging
+anything but a plain file or folder (links, devices, pipes), or if its files are far larger than the archive can
+honestly hold. Files are unpacked into a staging
 folder below the root and moved to their places when all of them are there; an interrupted run
 leaves nothing behind that looks finished, and the next one starts afresh.
 """
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from rich.console import Console
 from rich.progress import track
@@ -28,11 +29,21 @@ from rich.progress import track
 from wsol.data.errors import DatasetError
 
 STDERR = Console(stderr=True)
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+# The last three: a method of compression that nobody has, a name or number in a header that is none.
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, ValueError, OverflowError),
+)
+LARGEST_RATIO = 200  # of the unpacked files to the archive; lists and masks, which pack best, stay below 30
+SMALL = 64 * 2**20  # bytes that any archive may unpack to
+LONGEST_HEADER = 2**20  # bytes of a tar member's name and other facts
+HEADER_TYPES = frozenset(
+    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+)
 
 
 class HostileArchiveError(DatasetError):
-    """An archive with a member that could write outside the folder it is unpacked into."""
+    """An archive with a member that could write outside the folder it is unpacked into, or fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,16 @@ def members(archive: Path) -> Iterator[Member]:
         DatasetError: If the archive is missing, damaged, or no archive.
     """
     try:
-        if zipfile.is_zipfile(archive):
-            yield from _zip_members(archive)
-        else:
-            yield from _tar_members(archive)
+        packed, unpacked = archive.stat().st_size, 0
+        found = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+        for member in found:
+            unpacked += member.size
+            if unpacked > max(SMALL, LARGEST_RATIO * packed):
+                raise HostileArchiveError(
+                    f"{archive}: refused, its files take {unpacked / 1e9:.1f} GB and more, over {LARGEST_RATIO} times "
+                    "the archive's size"
+                )
+            yield member
     except DAMAGED as error:
         raise _damaged(archive, error) from None
     except OSError as error:
@@ -104,6 +121,7 @@ def _unpack_into(stage: Path, archive: Path, place: Callable[[str], str | None])
         if target is None:
             continue
         path = safe_name(target, archive)
+        check_space(stage, member.size, f"unpack {member.name} of {archive.name}")
         (stage / path).parent.mkdir(parents=True, exist_ok=True)
         with member.open() as source, (stage / path).open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
@@ -122,6 +140,8 @@ def safe_name(name: str, archive: Path) -> str:
     Raises:
         HostileArchiveError: If it does not.
     """
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise HostileArchiveError(f"{archive}: refused, the name of its member {name!r} is no text")
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts or not path.parts
     if outside or "\\" in name or "\0" in name or ":" in path.parts[0]:
@@ -143,8 +163,19 @@ def _damaged(archive: Path, error: Exception) -> DatasetError:
     return DatasetError(f"{archive}: damaged, incomplete or no archive ({error})")
 
 
+class _BoundedTarInfo(tarfile.TarInfo):
+    """A member whose header is read only if it is of a size that headers have; tarfile would read any into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in HEADER_TYPES and info.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {info.size} bytes")
+        return info
+
+
 def _tar_members(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive) as tar:
+    with tarfile.open(archive, tarinfo=_BoundedTarInfo) as tar:
         for info in tar:
             name = safe_name(info.name, archive) if info.name not in (".", "./") else "."
             if info.isdir():

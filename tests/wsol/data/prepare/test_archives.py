@@ -2,12 +2,14 @@ import io
 import os
 import tarfile
 import zipfile
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 from tiny_datasets import write_tar, write_zip
 
 from wsol.data import DatasetError
+from wsol.data.prepare import archives
 from wsol.data.prepare.archives import HostileArchiveError, members, unpack
 
 FILES = {"a/one.txt": b"one", "a/b/two.bin": bytes(range(256)) * 40, "three": b""}
@@ -145,3 +147,65 @@ def test_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatc
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(DatasetError, match=r"0\.0 GB free, .* needed to unpack a\.tar; free some space"):
         unpack(path, tmp_path, everything)
+
+
+def zeros(path: Path, kind: str, size: int) -> Path:
+    files = {"good.txt": b"good", "zeros.bin": bytes(size)}
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return path
+    return write_tar(path, files, kind)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip"])
+def test_files_far_larger_than_their_archive_are_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "SMALL", 2**16)
+    path = zeros(tmp_path / "bomb", kind, 2**23)
+    root = tmp_path / "root"
+    root.mkdir()
+    with pytest.raises(HostileArchiveError, match="over 200 times the archive's size"):
+        unpack(path, root, everything)
+    assert tree(root) == {}
+    with pytest.raises(HostileArchiveError):
+        list(members(path))
+    monkeypatch.setattr(archives, "SMALL", 2**24)
+    assert unpack(path, root, everything) == ["good.txt", "zeros.bin"]
+
+
+def test_the_disk_is_asked_for_the_unpacked_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zeros(tmp_path / "archive", "gz", 2**22)
+    root = tmp_path / "root"
+    root.mkdir()
+    usage = namedtuple("usage", "total used free")(2**40, 0, 2**21)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(DatasetError, match=r"0\.0 GB free, 0\.0 GB needed to unpack zeros\.bin"):
+        unpack(path, root, everything)
+    assert tree(root) == {}
+
+
+def test_a_header_that_would_fill_the_memory(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        info = tarfile.TarInfo("././@PaxHeader")
+        info.type, info.size = tarfile.XHDTYPE, 2**21
+        tar.addfile(info, io.BytesIO(b"1" * 2**21))
+    with pytest.raises(DatasetError, match="damaged, incomplete or no archive"):
+        list(members(tmp_path / "t.tar"))
+
+
+def test_a_method_nobody_has_and_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "m.zip", FILES)
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        content[content.find(mark) + offset] = 99
+    path.write_bytes(content)
+    root = tmp_path / "root"
+    root.mkdir()
+    with pytest.raises(DatasetError, match="damaged, incomplete or no archive"):
+        unpack(path, root, everything)
+    with pytest.raises(HostileArchiveError, match="is no text"):
+        unpack(hostile_tar(tmp_path / "u.tar", "\udcff.txt", size=4), root, everything)
+    assert tree(root) == {}
