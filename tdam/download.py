@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 BLOCK = 1 << 20
@@ -66,7 +67,7 @@ def _write(response: IO[bytes], part: Path, have: int, total: int | None, name: 
         part.open("ab" if have else "wb") as file,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
-        task = progress.add_task(f"downloading {name}", total=total, completed=have)
+        task = progress.add_task(f"downloading {escape(name)}", total=total, completed=have)
         while block := response.read(BLOCK):
             file.write(block)
             progress.advance(task, len(block))

@@ -200,9 +200,14 @@ def id_fault(image_id: str) -> str | None:
     """
     if image_id.startswith("/") or (".." in image_id and ".." in image_id.split("/")):
         return "leads out of its folder"
-    if not image_id.isprintable() and any(c < " " or "\ud800" <= c <= "\udfff" for c in image_id):
+    if not is_text(image_id):
         return "holds characters that are no text: rename the file"
     return None
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written to any file: it holds no control character and no byte that is no text."""
+    return name.isprintable() or not any(c < " " or "\ud800" <= c <= "\udfff" for c in name)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -319,9 +324,9 @@ def _read_localization(
 ) -> tuple[tuple[np.ndarray, ...], tuple[MaskFiles, ...] | None]:
     if not _has_rows(path):
         return (NO_BOXES,) * len(position), None
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open("rb") as file:
         first_line = file.readline()
-    if first_line.count(",") == 2:
+    if first_line.count(b",") == 2:
         return (NO_BOXES,) * len(position), _read_masks(path, position)
     ids, values = _read_integers(path, columns=4)
     return group_rows(positions_of(ids, position, path), values, len(position)), None

@@ -45,7 +45,10 @@ class Folder:
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
-        return (self.root / path).is_file()
+        try:
+            return (self.root / path).is_file()
+        except OSError:  # a name longer than any file's
+            return False
 
 
 def holds_some(store: ImageStore, paths: Sequence[str], most: int = 32) -> bool:

@@ -98,7 +98,7 @@ class RunLog:
 
     def print(self, text: str) -> None:
         """One line of text, above the progress bar."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary_writer(folder: Path, first_update: int) -> Any:

@@ -30,7 +30,7 @@ from wsol.data.decoders import image_sizes
 from wsol.data.errors import DatasetError
 from wsol.data.formats import wsolevaluation
 from wsol.data.formats.cub_tables import integer_column, integer_columns, read_boxes, read_table
-from wsol.data.ground_truth import GroundTruth, MaskFiles
+from wsol.data.ground_truth import GroundTruth, MaskFiles, id_fault
 from wsol.data.loaded import Loaded
 from wsol.data.stores import Folder
 
@@ -158,7 +158,10 @@ def read_cub_tree(root: str | Path) -> CubTree:
     """
     root = Path(root)
     numbers, path_columns = read_table(root / IMAGES, columns=1)
-    paths = tuple(path for (path,) in path_columns)
+    paths = tuple(path.replace("\\", "/") for (path,) in path_columns)
+    for line, name in enumerate(paths, start=1):
+        if fault := id_fault(name):
+            raise DatasetError(f"{root / IMAGES}:{line}: {name!r} {fault}")
     row_of = {number: row for row, number in enumerate(numbers)}
     if len(row_of) < len(numbers):
         raise DatasetError(f"{root / IMAGES}: an image number occurs twice")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from wsol.data.errors import DatasetError
+from wsol.data.ground_truth import is_text
 
 DRIVE = re.compile(r"^[A-Za-z]:/")
 
@@ -58,6 +59,8 @@ class ListedFiles:
         path = self._below(entry)
         if path in self._files:
             return self._files[path]
+        if not is_text(path):
+            raise DatasetError(f"{source}: {entry!r} holds characters that are no text: rename the file")
         found = self._by_ending.get(path, [])
         if not found and self._extra_parts is not None:
             shorter = "/".join(path.split("/")[self._extra_parts :])

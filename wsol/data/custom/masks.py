@@ -63,9 +63,10 @@ def mask_findings(
 def _masks_of(folder: Path, image_id: str) -> MaskFiles:
     stem = PurePosixPath(image_id).with_suffix("")
     mask, ignore = f"{stem}.png", f"{stem}_ignore.png"
-    if not (folder / mask).is_file():
+    store = Folder(folder)
+    if not store.exists(mask):
         return MaskFiles()
-    return MaskFiles((mask,), ignore if (folder / ignore).is_file() else None)
+    return MaskFiles((mask,), ignore if store.exists(ignore) else None)
 
 
 def _same_shape(image: tuple[int, int], mask: tuple[int, int]) -> bool:

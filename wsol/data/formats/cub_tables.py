@@ -11,6 +11,9 @@ from tdam.files import write_text
 from wsol.data.errors import DatasetError
 from wsol.data.ground_truth import group_rows, read_lines
 
+LONGEST_NUMBER = 18  # digits that surely fit 64 bits
+LARGEST = 10**LONGEST_NUMBER
+
 
 def read_table(path: Path, columns: int) -> tuple[list[int], list[list[str]]]:
     """Numbers of the first column, and the texts of the other `columns` of each row.
@@ -22,7 +25,7 @@ def read_table(path: Path, columns: int) -> tuple[list[int], list[list[str]]]:
     values: list[list[str]] = []
     for line_number, line in enumerate(read_lines(path), start=1):
         first, *rest = line.split()
-        if len(rest) != columns or not first.isdecimal():
+        if len(rest) != columns or not (first.isdecimal() and len(first) <= LONGEST_NUMBER):
             wanted = f"a number and {columns} value(s) separated by blanks"
             raise DatasetError(f"{path}:{line_number}: expected {wanted}, got {line!r}")
         numbers.append(int(first))
@@ -63,6 +66,8 @@ def read_boxes(path: Path, row_of: dict[int, int]) -> tuple[np.ndarray, ...]:
     """
     numbers, texts = read_table(path, columns=4)
     boxes = _parsed(path, texts, float).astype(np.float64).reshape(-1, 4)
+    for line in np.flatnonzero(~(np.abs(boxes) < LARGEST).all(axis=1)) + 1:
+        raise DatasetError(f"{path}:{line}: {' '.join(texts[line - 1])!r} are no numbers of pixels")
     return group_rows(_rows(path, numbers, row_of), boxes, len(row_of))
 
 
@@ -84,6 +89,8 @@ def _parsed(path: Path, texts: list[list[str]], parse: Callable[[str], float]) -
     for line, row in enumerate(texts, start=1):
         try:
             parsed.append([parse(text) for text in row])
-        except ValueError:
+            if max(map(abs, parsed[-1])) > LARGEST:
+                raise ValueError
+        except (ValueError, OverflowError):
             raise DatasetError(f"{path}:{line}: {' '.join(row)!r} is not numeric") from None
     return np.array(parsed)

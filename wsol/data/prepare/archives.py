@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from wsol.data.errors import DatasetError
@@ -131,7 +132,7 @@ def _unpack_into(stage: Path, archive: Path, place: Callable[[str], str | None])
 
 def _shown(items: Iterator[Member], name: str) -> Iterable[Member]:
     """The same with a progress bar where a person watches."""
-    return track(items, f"unpacking {name}", console=STDERR, transient=True, disable=not STDERR.is_terminal)
+    return track(items, f"unpacking {escape(name)}", console=STDERR, transient=True, disable=not STDERR.is_terminal)
 
 
 def safe_name(name: str, archive: Path) -> str:
@@ -160,7 +161,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def _damaged(archive: Path, error: Exception) -> DatasetError:
-    return DatasetError(f"{archive}: damaged, incomplete or no archive ({error})")
+    return DatasetError(f"{archive}: damaged, incomplete or no archive ({' '.join(str(error).split())})")
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
