@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from eval.judging.process import Process
 from eval.judging.split import JudgedSplit, Judging, unfinished
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource, MapWriter, OnError
+from eval.maps.logits import GivenLogits, LogitsWriter, read_logits
 from eval.maps.network import NetworkMaps
 from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS, EvaluationOptions
@@ -36,7 +38,7 @@ from eval.output.predictions import prediction_chunks
 from eval.output.results import Evaluation, curve_table
 from eval.report import REPORT, write_evaluation
 from tdam.errors import UsageError, UserError
-from tdam.files import folder_lock
+from tdam.files import file_sha256, folder_lock
 from wsol import draw
 from wsol.data import DatasetError, GroundTruth, ImageError, LocalizationDataset
 from wsol.data.findings import grouped
@@ -120,6 +122,7 @@ def evaluate_methods(
         judged = judge(runs, first.dataset, thresholds)
         evaluations = []
         for run, split in zip(runs, judged, strict=True):
+            run.write_logits()
             evaluation = summarize(run, split, runs[0].source(first.dataset))
             if process.is_first and run.options.output is not None:
                 publish(run.folder, evaluation, split, run)
@@ -200,6 +203,12 @@ class _Run:
         self.folder = folder
         self._progress = progress
         self._sources: dict[str, MapSource] = {}
+        self._logits: LogitsWriter | None = None
+
+    def write_logits(self) -> None:
+        """Write the class scores of the judged split, where they are asked for."""
+        if self._logits is not None:
+            self._logits.write(self.process)
 
     @property
     def partial(self) -> Path:
@@ -211,7 +220,10 @@ class _Run:
         if dataset.ground_truth.split not in self._sources:
             is_asked_for = dataset.ground_truth.split == self.options.split
             folder = self.options.score_maps if is_asked_for else self.options.val_score_maps
-            self._sources[dataset.ground_truth.split] = self.opened.source(dataset, folder)
+            source = self.opened.source(dataset, folder)
+            if is_asked_for and self.options.logits is not None:
+                source = GivenLogits(source, read_logits(self.options.logits, dataset.ground_truth))
+            self._sources[dataset.ground_truth.split] = source
         return self._sources[dataset.ground_truth.split]
 
     def judging(
@@ -224,9 +236,12 @@ class _Run:
         """Judge a split; what only the figures of the judged split need is left out for the validation split."""
         split = dataset.ground_truth.split
         asked_for = split == self.options.split
-        writer = None
+        writers: list[Callable[[MapBatch], None]] = []
         if asked_for and self.options.save_score_maps is not None:
-            writer = MapWriter(self.options.save_score_maps, dataset.ground_truth)
+            writers.append(MapWriter(self.options.save_score_maps, dataset.ground_truth).write)
+        if asked_for and self.options.save_logits is not None:
+            self._logits = LogitsWriter(self.options.save_logits, dataset.ground_truth)
+            writers.append(self._logits.add)
         return Judging(
             source,
             dataset.ground_truth,
@@ -239,12 +254,13 @@ class _Run:
             process=self.process,
             resume=self.options.resume,
             facts=self._facts(thresholds),
-            watch=writer.write if writer else None,
+            watch=partial(_hand_on, writers),
         )
 
     def _facts(self, thresholds: Thresholds) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in IDENTITY} | {
             "weights": self.opened.weights_digest,
+            "logits": None if self.options.logits is None else file_sha256(self.options.logits),
             "selection_boxes": str(self.options.selection_boxes),
             "threshold_rules": list(thresholds.rules),
             "fixed_threshold": thresholds.fixed,
@@ -258,6 +274,11 @@ class _Run:
         split, report = dataset.ground_truth.split, self._progress
         total = len(self.process.share(len(dataset), self.options.batch_size))
         return lambda done: report(split, done, total)
+
+
+def _hand_on(writers: Sequence[Callable[[MapBatch], None]], batch: MapBatch) -> None:
+    for write in writers:
+        write(batch)
 
 
 def choose_thresholds(runs: Sequence[_Run]) -> list[Thresholds]:

@@ -52,6 +52,9 @@ class EvaluationOptions:
         resume: Continue an unfinished run in `output`.
         restart: Discard what an unfinished run left in `output`.
         save_score_maps: Write the score maps of the split to this folder.
+        logits: Class scores of the split's images from elsewhere, an .npz file of --save-logits: the class is then that
+            network's, the map this one's or that of `score_maps`.
+        save_logits: Write the last step's class scores of the split to this .npz file.
         coco: Also write predictions and ground truth as COCO JSON to `output`.
         gallery: Images in the report's gallery, chosen at random with outcomes balanced.
         pick: Also draw eight images of this kind, step by step, into <kind>.png of the output folder: right or wrong by
@@ -90,6 +93,8 @@ class EvaluationOptions:
     resume: bool = False
     restart: bool = False
     save_score_maps: Path | None = None
+    logits: Path | None = None
+    save_logits: Path | None = None
     coco: bool = False
     gallery: int = 60
     pick: Literal["correct", "wrong", "gained", "lost", "random"] | None = None
@@ -106,6 +111,8 @@ class EvaluationOptions:
             raise UsageError("--coco needs an --output DIR to write to")
         if isinstance(self.method, tuple) and len(set(self.method)) < max(1, len(self.method)):
             raise UsageError("--method needs one name, or several different ones")
+        if len(self.methods) > 1 and (self.logits is not None or self.save_logits is not None):
+            raise UsageError("--logits and --save-logits go with one --method")
         if len(self.methods) > 1 and (self.model is None or self.output is None):
             raise UsageError("several map methods need --model, and an --output DIR that takes a folder for each")
         if self.compile and (self.model is None or self.methods != ("cam",)):
@@ -114,6 +121,8 @@ class EvaluationOptions:
             raise UsageError("--batch-size and --limit must be at least 1, --workers at least 0")
         if self.gallery < 0 or self.bootstrap < 0:
             raise UsageError("--gallery and --bootstrap must be at least 0")
+        if self.save_logits is not None and (self.resume or self.model is None):
+            raise UsageError("--save-logits goes with --model and without --resume: it writes all images of one run")
         for rule in self.threshold_rules:
             find_rule(rule)
         if self.selection_boxes is not None and (not self.val or self.split != "test" or self.val_results is not None):

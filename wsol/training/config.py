@@ -157,6 +157,9 @@ class TrainingConfig:
 
     select_by: str = "max_box_acc"
     """Validation metric that chooses the best checkpoint; all but top1_cls and top5_cls look at boxes or masks."""
+    selection_boxes: str | None = None
+    """A second list of boxes of the val split, made without people, as wsolevaluation's localization.txt: select_by may
+    then be selection_max_box_acc or selection_max_box_acc_v2, which look at no true box."""
     validate_every: int = 1
     """Epochs between validations; the last epoch is always validated. 0: no validation, last is best."""
 

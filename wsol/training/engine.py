@@ -348,6 +348,9 @@ class Trainer:
         if key == CLASSIFICATION or not validated:
             return
         blind = max(validated, key=lambda row: row[CLASSIFICATION])
+        if key.startswith("selection_"):
+            yield f"choosing by {key} looks at the selection boxes, and at no box or mask of the val split's own"
+            return
         yield (
             f"choosing by {key} looks at the val split's boxes or masks; {CLASSIFICATION} alone would choose epoch "
             f"{blind['epoch']:.0f} ({CLASSIFICATION} {blind[CLASSIFICATION]:.2f}, {key} {blind[key]:.2f})"

@@ -69,7 +69,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     validation = None
     if config.validate_every:
         try:
-            validation = Validation(config.dataset, config.data_root, workers=config.workers)
+            boxes = config.selection_boxes
+            validation = Validation(config.dataset, config.data_root, workers=config.workers, selection_boxes=boxes)
         except MissingSplitError as error:
             print(f"{error}: trains without validation, and the last epoch counts as the best", file=sys.stderr)
     if validation is not None:

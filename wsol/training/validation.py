@@ -82,6 +82,39 @@ class BoxFigures(ClassFigures):
         return {name: figures[name] for name in self.NAMES}
 
 
+class SelectionFigures(nn.Module):
+    """How well boxes meet selection boxes, which are not the split's own: protocol wsolevaluation, best thresholds.
+
+    Images without a selection box are left out.
+    """
+
+    NAMES = ("selection_max_box_acc", "selection_max_box_acc_v2")
+
+    def __init__(self, lists: GroundTruth) -> None:
+        super().__init__()
+        self.lists = lists
+        self.box_acc, self.box_acc_v2 = MaxBoxAcc(), MaxBoxAccV2()
+
+    def update(self, indices: list[int], maps: NDArray[np.float32], logits: Tensor, labels: Tensor) -> None:
+        """Count a batch."""
+        height, width = maps.shape[-2:]
+        boxed = [place for place, index in enumerate(indices) if len(self.lists.boxes[index])]
+        if not boxed:
+            return
+        boxes = [
+            to_map_pixels(self.lists.boxes[i], self.lists.sizes[i], (width, height)).astype(np.int64)
+            for i in (indices[place] for place in boxed)
+        ]
+        sweep = best_iou_per_cut(maps[boxed], boxes)
+        self.box_acc.update_from_sweep(sweep)
+        self.box_acc_v2.update_from_sweep(sweep)
+
+    def compute(self) -> dict[str, float]:
+        """Percentages by name."""
+        figures = self.box_acc.compute()["max_box_acc"][0.5], self.box_acc_v2.compute()["mean"]
+        return dict(zip(self.NAMES, figures, strict=True))
+
+
 class PixelFigures(ClassFigures):
     """Classification, and PxAP for splits that know masks and no boxes (OpenImages)."""
 
@@ -121,21 +154,30 @@ class Validation:
         root: Its folder, as for `wsol.data.load_dataset`.
         batch_size: Images per forward pass.
         workers: Processes that decode images; 0 decodes in this one.
+        selection_boxes: A second list of boxes of the split, see `SelectionFigures`.
 
     Raises:
-        DatasetError: If there is no validation split.
+        DatasetError: If there is no validation split, or the list does not fit it.
     """
 
-    def __init__(self, dataset: str, root: str | None = None, batch_size: int = 64, workers: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: str,
+        root: str | None = None,
+        batch_size: int = 64,
+        workers: int = 0,
+        selection_boxes: str | None = None,
+    ) -> None:
         self.dataset = load_dataset(dataset, split="val", root=root)
         self.kind = _kind(self.dataset.ground_truth)
         self.batch_size = batch_size
         self.workers = min(workers, os.cpu_count() or 1)
+        self.selection = None if selection_boxes is None else self.dataset.ground_truth.with_boxes(selection_boxes)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of what is measured."""
-        return self.kind.NAMES
+        return self.kind.NAMES + (SelectionFigures.NAMES if self.selection is not None else ())
 
     def __call__(self, method: Method) -> dict[str, float]:
         """Judge `method`, which is in eval mode; returns percentages."""
@@ -145,10 +187,14 @@ class Validation:
         self.dataset.transform = evaluation_transform(size, preprocessing["mean"], preprocessing["std"])
         state = PartialState()
         share = Subset(self.dataset, range(state.process_index, len(self.dataset), state.num_processes))
-        figures = self.kind(self.dataset).to(device)
+        figures: list[ClassFigures | SelectionFigures] = [self.kind(self.dataset).to(device)]
+        if self.selection is not None:
+            figures.append(SelectionFigures(self.selection).to(device))
         loader = DataLoader(share, batch_size=self.batch_size, num_workers=self.workers)
         for images, labels, indices in from_workers(loader):
             labels = labels.to(device)
             cams = method.class_activation_maps(images.to(device), labels)
-            figures.update(indices.tolist(), score_maps(cams.maps[-1], size), cams.logits[-1], labels)
-        return figures.compute()
+            maps = score_maps(cams.maps[-1], size)
+            for counter in figures:
+                counter.update(indices.tolist(), maps, cams.logits[-1], labels)
+        return {name: value for counter in figures for name, value in counter.compute().items()}
