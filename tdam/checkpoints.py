@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 from tdam.errors import CheckpointError
 from tdam.families.known import family_of
 from tdam.feedback import FeedbackBlock
-from tdam.files import write_bytes
+from tdam.files import tensors_sha256, write_bytes
 from tdam.gate import GATE, GatedStage
 from tdam.renaming import is_torchvision, rename_by_position
 from tdam.weight_files import StateDict, read_weights
 
-CONFIG_KEY = "config"
+CONFIG_KEY, CHECKSUM_KEY = "config", "sha256"
 CLASSIFIERS = (["fc"], ["classifier"], ["head"])
 NEW_HEAD = "head."  # the classifier of families with a replaced head
 TORCHVISION_MOBILENET = "classifier.3.weight"
@@ -129,7 +130,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
         CheckpointError: If the file is missing, damaged or unsafe, or its tensors are no network's weights.
     """
     path = Path(path)
-    state = read_weights(path)
+    metadata = _metadata(path)
+    state = read_weights(path, as_written=CONFIG_KEY in metadata)
+    if CHECKSUM_KEY in metadata and metadata[CHECKSUM_KEY] != _checksum(metadata.get(CONFIG_KEY, ""), state):
+        raise CheckpointError(f"{path} is damaged: it does not agree with its checksum; copy it again, or train again")
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise CheckpointError(f"{path} is no trained network: {key} holds NaN or infinite values")
@@ -149,7 +153,9 @@ def save_checkpoint(model: nn.Module, path: str | os.PathLike[str], config: Mapp
         WriteError: If the file cannot be written; an older file is as it was.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    write_bytes(Path(path), safetensors.torch.save(tensors, metadata={CONFIG_KEY: json.dumps(dict(config))}))
+    description = json.dumps(dict(config))
+    metadata = {CONFIG_KEY: description, CHECKSUM_KEY: _checksum(description, tensors)}
+    write_bytes(Path(path), safetensors.torch.save(tensors, metadata=metadata))
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -173,13 +179,7 @@ def find_config(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: If the file is damaged, or its configuration is none that `save_checkpoint` writes.
     """
-    if path.suffix != ".safetensors":
-        return None
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    metadata = _metadata(path)
     if CONFIG_KEY not in metadata:
         return None
     try:
@@ -190,6 +190,23 @@ def find_config(path: Path) -> dict[str, Any] | None:
     if fault is not None:
         raise CheckpointError(f"{path} has a damaged configuration ({fault}): save it again")
     return config
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What is written beside the tensors of a safetensors file; nothing for any other file."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _checksum(description: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the configuration and the tensors of a file of ours."""
+    shapes = sorted((name, str(value.dtype), tuple(value.shape)) for name, value in tensors.items())
+    return hashlib.sha256(f"{description} {shapes} {tensors_sha256(tensors)}".encode()).hexdigest()
 
 
 def _config_fault(config: Any) -> str | None:

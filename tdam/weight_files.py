@@ -100,11 +100,12 @@ def _stand_in(path: str, shell: type) -> type:
 STAND_INS: list[Any] = [_stand_in(path, shell) for path, shell in PLAIN_TYPES.items()]
 
 
-def read_weights(path: Path) -> StateDict:
+def read_weights(path: Path, as_written: bool = False) -> StateDict:
     """The tensors of a file by name, without wrappers and prefixes.
 
     Args:
         path: A safetensors or PyTorch file.
+        as_written: Leave the names as they are, for files of ours.
 
     Raises:
         CheckpointError: If the file is missing, damaged or unsafe, or does not tell which tensors are the network's.
@@ -117,6 +118,8 @@ def read_weights(path: Path) -> StateDict:
     if strange:
         raise CheckpointError(f"{path} names its tensors {strange[0]!r} …, not by text: save model.state_dict()")
     state = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    if as_written:
+        return state
     state.pop(AVERAGE_COUNTER, None)
     if LIGHTNING in content:
         state = _of_attribute(state)

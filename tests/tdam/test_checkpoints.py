@@ -21,7 +21,7 @@ from torch import nn
 
 import tdam
 from tdam.checkpoints import classes_of
-from tdam.errors import CheckpointError
+from tdam.errors import CheckpointError, UserError
 
 CONFIG = {
     "model": "resnet_mini_tdam",
@@ -395,3 +395,27 @@ def test_a_vgg_file_of_ours_without_its_classifier_is_refused(tmp_path: Path) ->
     torch.save({key: value for key, value in model.state_dict().items() if "head" not in key}, tmp_path / "vgg.pth")
     with pytest.raises(CheckpointError, match=r"2 missing: head\.fc\.weight, head\.fc\.bias"):
         tdam.load_checkpoint(model, tmp_path / "vgg.pth")
+
+
+def test_a_flipped_bit_in_a_file_of_ours_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    model = tdam.create_model("resnet_mini", num_classes=2)
+    tdam.save_checkpoint(
+        model, tmp_path / "whole.safetensors", {"model": "resnet_mini", "num_classes": 2, "trained": True}
+    )
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    random, path = np.random.default_rng(0), tmp_path / "best.safetensors"
+    # As many in the header, where names, shapes and the configuration stand, as in the numbers.
+    header = 8 * (8 + int.from_bytes(whole[:8], "little"))
+    bits = [*random.integers(0, header, 40), *random.integers(header, 8 * len(whole), 40)]
+    refused = 0
+    for bit in bits:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            loaded, _ = tdam.load_model(path)
+        except UserError:
+            refused += 1
+            continue
+        assert_same(snapshot(loaded), snapshot(model))
+    assert refused >= 70
