@@ -1,0 +1,103 @@
+"""What the experiments' scripts decide by themselves: which runs are done, which classes and halves are used."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+EXPERIMENTS = Path(__file__).parents[2] / "scripts" / "experiments"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch):
+    """Imports a script of the folder by name."""
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return load
+
+
+def row(name: str, seed: int, step: str, value: float) -> dict[str, object]:
+    return {"configuration": name, "seed": seed, "row": step, "parameters": 1000, "macs": 1e6, "max_box_acc": value}
+
+
+def test_finished_runs_are_kept_in_order_and_not_repeated(script, tmp_path: Path, monkeypatch) -> None:
+    comparison = script("comparison")
+    one = comparison.Comparison(tmp_path / "rows.csv", tmp_path / "runs", {"plain": {}, "other": {}}, {})
+    (tmp_path / "runs").mkdir()
+    done: list[tuple[str, int]] = []
+
+    def run(self, name: str, seed: int) -> list[dict[str, object]]:
+        done.append((name, seed))
+        return [row(name, seed, "1", 50.0 + seed), row(name, seed, "2", 60.0 + seed), row(name, seed, "mean", 1.0)]
+
+    monkeypatch.setattr(comparison.Comparison, "run", run)
+    one.train_all(["other", "plain"], range(2))
+    assert done == [("other", 0), ("plain", 0), ("other", 1), ("plain", 1)], "first seeds come first"
+    one.train_all(["plain", "other"], range(3))
+    assert done[4:] == [("plain", 2), ("other", 2)]
+    rows = one.finished()
+    assert rows.configuration.tolist() == ["plain"] * 9 + ["other"] * 9
+    last = comparison.last_steps(rows)
+    assert sorted(last[last.configuration == "plain"].max_box_acc) == [60.0, 61.0, 62.0]
+    assert "| other | 3 | 1,000 | 1.0 | 61.0 ± 2.5 | +0.0 ± 2.3 |" in one.table()
+
+
+def test_classes_are_spread_evenly_and_boxes_kept(script, tmp_path: Path) -> None:
+    photographs = script("attention_on_photographs")
+    data = tmp_path / "data"
+    (data / "images").mkdir(parents=True)
+    labels = [f"thing_n{number:08d}" for number in range(10)]
+    for split in ("train", "test"):
+        table = pd.DataFrame(
+            [(f"{split}/{label}.jpg", label, 1, 2, 30, 40) for label in labels],
+            columns=["path", "label", "x0", "y0", "x1", "y1"],
+        )
+        table.to_csv(data / f"{split}.csv", index=False)
+    splits = {split: {"images": "images", "boxes": f"{split}.csv"} for split in ("train", "test")}
+    (data / "dataset.yaml").write_text(yaml.safe_dump({"name": "things", "splits": splits}))
+    path = photographs.take_classes(data, tmp_path / "few", 3)
+    for split in ("train", "test"):
+        taken = pd.read_csv(path.parent / f"{split}.csv")
+        assert taken.label.tolist() == [labels[0], labels[3], labels[6]]
+        assert taken[["x0", "y0", "x1", "y1"]].to_numpy().tolist() == [[1, 2, 30, 40]] * 3
+    assert Path(yaml.safe_load(path.read_text())["splits"]["test"]["images"]) == (data / "images").resolve()
+
+
+def test_a_threshold_comes_from_the_other_half(script) -> None:
+    pretrained = script("pretrained_on_photographs")
+    # Even images are found at the first threshold alone, odd ones at the second.
+    hits = np.array([[True, False], [False, True]] * 4)
+    assert not pretrained.two_fold(hits).any()
+    assert pretrained.two_fold(np.ones((5, 3), dtype=bool)).all()
+
+
+def test_a_paired_interval_of_equal_hits_is_zero(script) -> None:
+    pretrained = script("pretrained_on_photographs")
+    hits = np.random.default_rng(0).random((50, 4)) < 0.5
+    assert pretrained.paired(hits, hits) == "+0.0 [+0.0, +0.0]"
+    better = hits | (np.arange(50)[:, None] < 25)
+    assert pretrained.paired(better, hits).startswith(f"{100 * (better.mean(0).max() - hits.mean(0).max()):+.1f} [")
+
+
+def test_hands_down_what_was_found(script) -> None:
+    """Pooling gives the gate-weighted mean back, and the map of any class is the gate up to a factor."""
+    import torch
+
+    cross_stage = script("cross_stage")
+    generator = torch.Generator().manual_seed(0)
+    gate = torch.rand(2, 1, 4, 5, generator=generator)
+    features = torch.rand(2, 3, 4, 5, generator=generator)
+    found = cross_stage.handed_down(gate, features)
+    weighted = (gate * features).sum((2, 3)) / gate.sum((2, 3))
+    torch.testing.assert_close(found.mean((2, 3)), weighted, rtol=1e-4, atol=1e-5)
+    ratio = torch.einsum("d,bdhw->bhw", torch.tensor([0.5, -2.0, 1.0]), found) / gate[:, 0]
+    torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-3, atol=1e-5)
