@@ -29,13 +29,13 @@ from tdam.errors import UserError
 from tdam.files import tensors_sha256
 from wsol.training.state import STATE_FILE, load_state
 
-MODEL, DATASET, IMAGES = "resnet_mini_tdam", "minibirds", 160
+MODEL, DATASET, IMAGES = "resnet_mini_tdam", "minibirds", 120
 # The state is saved after every batch, so that there is one whenever the process dies.
 EVALUATE = "import eval.judging.split as s; s.SECONDS_BETWEEN_SAVES = -1.0; from eval.commands.evaluate import run; "
 TRAIN = "from wsol.training.session import run; "
 EVALUATION = ["--model", MODEL, "--dataset", DATASET, "--limit", str(IMAGES), "--batch-size", "4"]
 EVALUATION += ["--bootstrap", "0", "--gallery", "0", "--device", "cpu"]
-TRAINING = ["--model", "resnet_mini", "--dataset", DATASET, "--recipe", "none", "--epochs", "2", "--batch-size", "400"]
+TRAINING = ["--model", "resnet_mini", "--dataset", DATASET, "--recipe", "none", "--epochs", "4", "--batch-size", "200"]
 TRAINING += ["--save-every", "1", "--validate-every", "0", "--workers", "0", "--device", "cpu", "--no-tensorboard"]
 
 
@@ -56,32 +56,19 @@ def weights(folder: Path) -> str:
     return tensors_sha256(load_file(folder / "last.safetensors"))
 
 
-def killed_until_done(code: str, arguments: list[str], seconds: float, kills: int, seed: int) -> int:
-    """Run a command, kill it `kills` times at random moments, then let it end; returns how often it was killed."""
+def killed_then_resumed(code: str, arguments: list[str], folder: Path, state: str, seed: int) -> bool:
+    """Run a command, kill it at a random moment after its first state, resume it; returns whether it was killed."""
     moments = random.Random(seed)
-    died = 0
-    for attempt in range(kills + 1):
-        resume = ["--resume"] if attempt else []
-        with subprocess.Popen(
-            command(code, arguments + resume), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as run:
-            try:
-                output, _ = run.communicate(timeout=None if attempt == kills else moments.uniform(0.3, 1.0) * seconds)
-            except subprocess.TimeoutExpired:
-                run.kill()
-                run.communicate()
-                died += 1
-                continue
-        if run.returncode:
-            raise SystemExit(f"attempt {attempt} ended with {run.returncode}: {output.decode()[-500:]}")
-        break
-    return died
-
-
-def timed(code: str, arguments: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command(code, arguments), check=True, capture_output=True)
-    return time.perf_counter() - began
+    with subprocess.Popen(command(code, arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while not (folder / state).exists() and run.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 2))
+        killed = run.poll() is None
+        run.kill()
+    done = subprocess.run(command(code, [*arguments, "--resume"]), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"the resumed run ended with {done.returncode}: {done.stderr[-500:]}")
+    return killed
 
 
 def flip(folder: Path, into: Path, seed: int) -> str:
@@ -132,19 +119,18 @@ def main(kills: int = 10, flips_each: int = 50) -> None:
     print(f"{platform.processor() or platform.machine()}, {platform.platform()}")
     work = Path(tempfile.mkdtemp(prefix="wsol-kill-"))
     evaluation = [*EVALUATION, "--output"]
-    seconds = timed(EVALUATE, [*evaluation, str(work / "whole")])
+    subprocess.run(command(EVALUATE, [*evaluation, str(work / "whole")]), check=True, capture_output=True)
     expected = figures(work / "whole")
+    subprocess.run(command(TRAIN, [*TRAINING, "--output", str(work / "trained")]), check=True, capture_output=True)
     for number in range(kills):
-        folder = work / f"killed-{number}"
-        died = killed_until_done(EVALUATE, [*evaluation, str(folder)], seconds, 1 + number % 3, number)
-        print(f"evaluation {number}: killed {died} times, identical: {figures(folder) == expected}", flush=True)
-
-    seconds = timed(TRAIN, [*TRAINING, "--output", str(work / "trained")])
-    for number in range(kills):
+        folder = work / f"evaluation-{number}"
+        arguments = [*evaluation, str(folder)]
+        killed = killed_then_resumed(EVALUATE, arguments, folder, f"{PARTIAL}/val/state-0.checked", number)
+        print(f"evaluation {number}: killed {killed}, identical {figures(folder) == expected}", flush=True)
         folder = work / f"training-{number}"
-        died = killed_until_done(TRAIN, [*TRAINING, "--output", str(folder)], seconds, 1 + number % 3, number)
+        killed = killed_then_resumed(TRAIN, [*TRAINING, "--output", str(folder)], folder, STATE_FILE, number)
         same = weights(folder) == weights(work / "trained")
-        print(f"training {number}: killed {died} times, identical: {same}", flush=True)
+        print(f"training {number}: killed {killed}, identical {same}", flush=True)
 
     stopped = work / "stopped"
     with subprocess.Popen(command(EVALUATE, [*evaluation, str(stopped)])) as run:
