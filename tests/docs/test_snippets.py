@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 BLOCK = re.compile(r"(<!-- not run[^\n]*-->\n)?```(\w*)\n(.*?)```", re.DOTALL)
+# These register a family or a method for good; their own tests run them and clean up.
+WITH_TESTS_OF_THEIR_OWN = ("adding-a-family.md", "adding-a-map-method.md")
 OTHERS = ("pip", "bash", "torchrun", "accelerate", "python", "make", "srun", "git", "nox", "export", "mkdocs")
 
 
@@ -138,10 +140,12 @@ def test_commands(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name != "adding-a-family.md"], ids=lambda page: str(page.relative_to(ROOT))
+    "page",
+    [page for page in PAGES if page.name not in WITH_TESTS_OF_THEIR_OWN],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_python(page: Path, here: Path) -> None:
-    """Snippets of a page share their names, as a reader's session would; `adding-a-family.md` has a test of its own."""
+    """Snippets of a page share their names, as a reader's session would."""
     names: dict[str, Any] = {"__name__": "page"}
     for number, snippet in enumerate(blocks(page, "python"), start=1):
         short = re.sub(r"epochs=\d+", "epochs=1", snippet)
