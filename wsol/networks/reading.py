@@ -89,8 +89,10 @@ def _checked(network: nn.Module, structure: Structure, images: Tensor) -> Struct
     if structure.form != "weights" and _has_head_of_timm(network):
         try:
             with torch.no_grad():
-                tdam.forward_steps(network, images)
-            structure = dataclasses.replace(structure, form="head at every place")
+                outputs = tdam.forward_steps(network, images)
+            # VGG's head is as large as its map: applied at every place, it leaves one.
+            if outputs.features.shape[-2:].numel() > 1 or structure.grid == (1, 1):
+                structure = dataclasses.replace(structure, form="head at every place")
         except UserError:
             pass  # its head is of another kind: gradients serve it
     with torch.autocast(images.device.type, enabled=False):
