@@ -28,7 +28,8 @@ CSV_COLUMNS = ("path", "class_id", "label", "score", "x0", "y0", "x1", "y1")
 
 def coco(found: Sequence[Localization]) -> dict[str, Any]:
     """A COCO document: images, categories of the classes found, and boxes ``x y width height`` with scores."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     categories: dict[int, str] = {}
     for number, one in enumerate(found, start=1):
         width, height = one.image_size
