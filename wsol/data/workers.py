@@ -32,9 +32,10 @@ def from_workers(batches: Iterable[Batch]) -> Iterator[Batch]:
             raise
         message = lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
         raise type(error)(message) from None
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, EOFError) as error:
         text = " ".join(str(error).split())
-        if text.startswith("Caught ") or not any(fault in text for fault in SYSTEM_FAULTS):
+        known = isinstance(error, ConnectionError | EOFError) or any(fault in text for fault in SYSTEM_FAULTS)
+        if text.startswith("Caught ") or not known:
             raise
         raise WorkerError(
             f"a process that reads images was stopped by the system ({text}), mostly for want of memory: use fewer "
