@@ -5,6 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 
 
+class _Console(Console):
+    """Leaves a closed output to the command, which tells it in its own line."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(stderr: bool = False) -> Console:
     """The console of a command.
 
@@ -14,4 +21,4 @@ def console(stderr: bool = False) -> Console:
     Args:
         stderr: Print to stderr.
     """
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    return _Console(stderr=stderr, markup=False, highlight=False, emoji=False)
