@@ -38,9 +38,20 @@ def cached_weights(name: str) -> dict[str, Any]:
         found = file and huggingface_hub.try_to_load_from_cache(repository, file, revision=revision or None)
         if isinstance(found, str):
             return {"file": found}
+    check_hub(name)
+    return {}
+
+
+def check_hub(name: str) -> None:
+    """Refuse at once what is only to be had from Hugging Face's hub, where the hub cannot be reached.
+
+    Raises:
+        UserError: If it cannot; its client would try for minutes.
+    """
+    import huggingface_hub
+
     if huggingface_hub.constants.HF_HUB_OFFLINE or not _answers(huggingface_hub.constants.ENDPOINT):
         raise _not_fetched(name, f"{huggingface_hub.constants.ENDPOINT} cannot be reached")
-    return {}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import nn
 import tdam
 from tdam.checkpoints import find_config
 from tdam.errors import CheckpointError, UsageError, UserError
+from tdam.published import check_hub
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 HUBS = ("hf-hub:", "hf_hub:", "timm/")
@@ -93,7 +94,11 @@ def from_hub(name: str) -> nn.Module:
     Raises:
         UserError: If it cannot be had, for example without a connection.
     """
+    import huggingface_hub
+
     repository = name.removeprefix("hf-hub:").removeprefix("hf_hub:")
+    if not isinstance(huggingface_hub.try_to_load_from_cache(repository, "config.json"), str):
+        check_hub(name)
     try:
         return timm.create_model(f"hf-hub:{repository}", pretrained=True)
     except Exception as error:  # the hub's client raises errors of several libraries
