@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from tdam.errors import UserError
 from tdam.files import replacing
+from wsol.draw.scripts import make_drawable
 from wsol.marks import figure_metadata
 
 COLUMN: Final = 3.4
@@ -106,6 +107,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: cannot write {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
     with replacing(path) as temporary, mpl.rc_context(STYLE):
+        make_drawable(figure)
         figure.savefig(temporary, dpi=dpi, metadata=figure_metadata(suffix))
     return path
 
@@ -154,5 +156,6 @@ def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
     """
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
+        make_drawable(figure)
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
