@@ -12,7 +12,7 @@ from wsol.cam import ClassActivationMaps, class_activation_maps
 from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.localizer import Localizer
 from wsol.maps import map_methods
-from wsol.networks import TrainedNetwork, open_network, open_trained
+from wsol.opening import TrainedNetwork, open_network, open_trained
 from wsol.results import Results, read_results
 from wsol.scoremap import normalize_score_map, score_maps
 

@@ -21,7 +21,7 @@ from tdam.checkpoints import read_config
 from tdam.errors import CheckpointError, UserError
 from tdam.files import write_bytes, write_text
 from wsol.class_names import readable_name
-from wsol.networks import TrainedNetwork, open_trained
+from wsol.opening import TrainedNetwork, open_trained
 
 WEIGHTS: Final = "model.safetensors"
 CARD: Final = "README.md"

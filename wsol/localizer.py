@@ -26,7 +26,7 @@ from wsol.cam import ClassActivationMaps, maps_of_methods
 from wsol.image_sources import ImageSource, as_image
 from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.maps import find_method
-from wsol.networks import ModelSource, TrainedNetwork, open_network
+from wsol.opening import ModelSource, TrainedNetwork, open_network
 from wsol.regions import NMS_IOU, regions_from_score_map
 from wsol.scoremap import score_maps
 from wsol.view import WHOLE, View, view_of

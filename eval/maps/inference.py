@@ -18,8 +18,8 @@ from torch._dynamo.exc import TorchDynamoException
 
 import tdam
 from tdam.errors import UserError
-from wsol.networks import TrainedNetwork
 from wsol.networks.wrappers import makes_own_maps
+from wsol.opening import TrainedNetwork
 
 Forward = Callable[[Tensor], tdam.StepOutputs]
 

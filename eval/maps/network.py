@@ -19,8 +19,8 @@ from wsol.cam import BatchMaps, ClassActivationMaps
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
 from wsol.data.workers import from_workers
-from wsol.networks import TrainedNetwork
 from wsol.networks.wrappers import unwrap
+from wsol.opening import TrainedNetwork
 from wsol.scoremap import has_contrast, score_maps
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -20,9 +20,9 @@ from tdam.errors import UserError
 from tdam.files import tensors_sha256
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
-from wsol.networks import TrainedNetwork, open_network
-from wsol.networks.classes import match_truth
-from wsol.networks.sources import parse_arguments
+from wsol.opening import TrainedNetwork, open_network
+from wsol.opening.classes import match_truth
+from wsol.opening.sources import parse_arguments
 from wsol.runs import BEST, run_folder, train_command
 
 

@@ -19,7 +19,7 @@ from eval.judging.thresholds import Thresholds
 from eval.maps import NetworkMaps
 from eval.protocols import Protocol
 from wsol.data import LocalizationDataset
-from wsol.networks import TrainedNetwork
+from wsol.opening import TrainedNetwork
 
 CHANNEL_MEAN = "mean of channels"
 

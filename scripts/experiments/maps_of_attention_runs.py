@@ -33,7 +33,7 @@ from tdam.checkpoints import read_config
 from tdam.files import replacing
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
-from wsol.networks import open_trained
+from wsol.opening import open_trained
 from wsol.sweep import cam_thresholds
 
 ROOT = Path(__file__).parents[2]

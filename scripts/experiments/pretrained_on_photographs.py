@@ -41,7 +41,7 @@ from eval.protocols import PROTOCOLS, Protocol, get_protocol
 from tdam.files import replacing
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
-from wsol.networks import TrainedNetwork, open_trained
+from wsol.opening import TrainedNetwork, open_trained
 from wsol.sweep import cam_thresholds
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import tdam
 import wsol
 from tdam.errors import CheckpointError, UserError
 from wsol.hub import from_hub, model_card, push_to_hub, save_for_hub
-from wsol.networks.trained import BUNDLED
+from wsol.opening.trained import BUNDLED
 
 CHECKPOINT = BUNDLED / "minibirds" / "resnet_mini_tdam.safetensors"
 

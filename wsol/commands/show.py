@@ -20,7 +20,7 @@ from wsol.data.errors import ImageError
 from wsol.localization import Localization, StepLocalization
 from wsol.localizer import Localizer
 from wsol.marks import is_marked
-from wsol.networks.sources import parse_arguments
+from wsol.opening.sources import parse_arguments
 from wsol.photographs import find_images, open_image
 
 DEFAULT_FOLDER = Path("wsol-show")

@@ -16,8 +16,8 @@ from wsol.data.minibirds import render_image
 from wsol.localization import Localization
 from wsol.localizer import Localizer
 from wsol.maps import map_methods
-from wsol.networks import TrainedNetwork, open_trained
-from wsol.networks.trained import BUNDLED
+from wsol.opening import TrainedNetwork, open_trained
+from wsol.opening.trained import BUNDLED
 
 EXAMPLES: Final = (2, 1, 3, 0, 5, 7)
 """Images of minibirds' test split on the page; in the first, step 2 finds more of the bird than step 1."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import TypeVar
 
-import wsol.maps
 from tdam.errors import UserError, check_name
 from wsol.maps.base import MapMethod
 
@@ -32,8 +32,8 @@ def register_method(method: Registered) -> Registered:
 @cache
 def _load_all() -> None:
     """Import this package's methods and those that installed packages announce as entry points."""
-    for module in pkgutil.iter_modules(wsol.maps.__path__):
-        import_module(f"wsol.maps.{module.name}")
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        import_module(f"{__package__}.{module.name}")
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         try:
             method = entry.load()

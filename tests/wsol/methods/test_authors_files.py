@@ -14,7 +14,7 @@ from tdam.errors import CheckpointError, UnknownNameError, UserError
 from wsol.methods import create_method
 from wsol.methods.adl import default_positions
 from wsol.methods.spg import default_layers
-from wsol.networks.trained import open_trained
+from wsol.opening.trained import open_trained
 from wsol.training.network import create_network
 from wsol.training.optim import parameter_groups
 from wsol.training.recipes import list_recipes, load_recipe

@@ -10,7 +10,7 @@ from tiny_dataset import write_checkpoint
 
 import wsol
 from tdam.errors import CheckpointError, UnknownNameError, UserError
-from wsol.networks import bundled_datasets, find_checkpoint
+from wsol.opening import bundled_datasets, find_checkpoint
 
 
 def test_training_output_comes_before_bundled_weights(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsol.data.benchmarks import imagenet
-from wsol.networks.classes import ClassesDifferError, match_classes
+from wsol.opening.classes import ClassesDifferError, match_classes
 
 SOURCE = "file w.safetensors"
 

@@ -17,7 +17,7 @@ import numpy as np
 from tdam.errors import UserError
 from wsol.data.benchmarks import imagenet
 from wsol.data.ground_truth import GroundTruth
-from wsol.networks.trained import TrainedNetwork
+from wsol.opening.trained import TrainedNetwork
 
 SHOWN = 5  # names in a message
 

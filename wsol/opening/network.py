@@ -18,11 +18,11 @@ from typing import Any
 from torch import nn
 
 from tdam.errors import UserError
-from wsol.networks import sources
-from wsol.networks.preprocessing import class_names_of, preprocessing_of
 from wsol.networks.reading import check_weights
-from wsol.networks.trained import TrainedNetwork, open_trained
 from wsol.networks.wrappers import unwrap
+from wsol.opening import sources
+from wsol.opening.preprocessing import class_names_of, preprocessing_of
+from wsol.opening.trained import TrainedNetwork, open_trained
 from wsol.runs import RUNS
 
 ModelSource = str | os.PathLike[str] | nn.Module | TrainedNetwork
