@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
 from rich.console import Console
+
+
+def print_version(arguments: Sequence[str] | None) -> bool:
+    """Answer ``--version``, alone on the command line, as every command does.
+
+    Args:
+        arguments: Command line without the program's name; None reads `sys.argv`.
+
+    Returns:
+        Whether it was asked for, so that the command is done.
+    """
+    asked = list(sys.argv[1:] if arguments is None else arguments) == ["--version"]
+    if asked:
+        print(f"wsol {version('wsol')}")
+    return asked
 
 
 class _Console(Console):

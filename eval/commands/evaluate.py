@@ -43,7 +43,7 @@ from eval.report import REPORT, write_comparison
 from tdam.errors import UsageError, one_line_errors
 from wsol.memory import keep_freed_memory
 from wsol.results import PREDICTIONS
-from wsol.terminal import console
+from wsol.terminal import console, print_version
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,8 @@ class SplitProgress:
 def main() -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure."""
     arguments = sys.argv[1:]
+    if print_version(None):
+        return
     with one_line_errors("--resume continues where --output was given"):
         if arguments[:1] == ["compare"]:
             compare_results(arguments[1:])

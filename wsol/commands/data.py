@@ -20,7 +20,7 @@ from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
 from wsol.data.prepare import prepare as prepare_dataset
 from wsol.data.registry import SOURCES, data_root, load
-from wsol.terminal import console
+from wsol.terminal import console, print_version
 
 app = tyro.extras.SubcommandApp()
 Name = Annotated[str, tyro.conf.Positional]
@@ -133,5 +133,7 @@ def _progress(items: Iterable[int], total: int, title: str) -> Iterable[int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure or faults found."""
+    if print_version(arguments):
+        return
     with one_line_errors():
         app.cli(prog="wsol-data", description=__doc__, args=arguments)

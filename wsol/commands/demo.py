@@ -5,16 +5,16 @@ The page is served to this machine only. It needs Gradio: pip install 'wsol[demo
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from tdam.errors import UserError
+from tdam.errors import one_line_errors
 from wsol.demo.networks import Networks
 from wsol.demo.page import build_page, served, temporary_files
+from wsol.terminal import print_version
 
 
 @dataclass
@@ -43,14 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code.
     """
+    if print_version(arguments):
+        return 0
     options = tyro.cli(DemoOptions, args=arguments, prog="wsol-demo", config=(tyro.conf.FlagCreatePairsOff,))
     try:
-        with temporary_files():
+        with one_line_errors("run wsol-demo again"), temporary_files():
             page = build_page(Networks(options.model, options.checkpoint))
             with served(page, options.port, options.open) as address:
                 print(f"{address} (this machine only; Ctrl+C stops)", flush=True)
                 page.block_thread()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except SystemExit as ended:
+        return int(ended.code or 0)
     return 0

@@ -22,6 +22,7 @@ from wsol.localizer import Localizer
 from wsol.marks import is_marked
 from wsol.opening.sources import parse_arguments
 from wsol.photographs import find_images, open_image
+from wsol.terminal import print_version
 
 DEFAULT_FOLDER = Path("wsol-show")
 SUFFIXES = (*draw.SUFFIXES, *animation.SUFFIXES)
@@ -80,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 if every image was shown, 1 on failure of any, 2 on wrong usage.
     """
+    if print_version(arguments):
+        return 0
     options = tyro.cli(ShowOptions, args=arguments, prog="wsol-show", config=(tyro.conf.FlagCreatePairsOff,))
     try:
         with one_line_errors():

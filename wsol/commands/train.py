@@ -9,10 +9,13 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from tdam.errors import UserError, one_line_errors
+from wsol.terminal import print_version
 
 
 def main() -> None:
     """Entry point: exit code 0 if the work was done, 2 for wrong usage, 1 for a failure."""
+    if print_version(None):
+        return
     with one_line_errors("--resume goes on from the last saved state"):
         try:
             from wsol.training.session import run
