@@ -9,27 +9,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from eval.analysis.curves import count_split
-from eval.judging.judge import MaskOf
 from eval.judging.process import Process
-from eval.judging.split import JudgedSplit, Judging, unfinished
-from eval.judging.thresholds import Thresholds
-from eval.maps import MapBatch, MapSource, MapWriter, OnError
-from eval.maps.logits import GivenLogits, LogitsWriter, read_logits
+from eval.judging.split import JudgedSplit, unfinished
+from eval.maps import MapSource
 from eval.maps.network import NetworkMaps
 from eval.maps.opened import Opened
-from eval.options import INFERENCE_OPTIONS, EvaluationOptions
+from eval.options import EvaluationOptions
 from eval.output.coco import write_coco
 from eval.output.command import command_line
 from eval.output.document import results_document
@@ -37,34 +31,15 @@ from eval.output.gallery import Gallery, JudgedImages, make_gallery, pick, pick_
 from eval.output.predictions import prediction_chunks
 from eval.output.results import Evaluation, curve_table
 from eval.report import REPORT, write_evaluation
+from eval.run import PARTIAL, Progress, Run, judge
+from eval.threshold_choice import choose_thresholds, fixed_from_words
 from tdam.errors import UsageError, UserError
-from tdam.files import file_sha256, folder_lock
+from tdam.files import folder_lock
 from wsol import draw
-from wsol.data import DatasetError, GroundTruth, ImageError, LocalizationDataset
 from wsol.data.findings import grouped
-from wsol.results import CURVES, PREDICTIONS, RESULTS, read_results
-from wsol.sweep import cam_thresholds
+from wsol.results import CURVES, PREDICTIONS, RESULTS
 
-PARTIAL = "partial"
 PICTURES = 8  # rows of the figure of picked images
-# Options that must be equal for a killed run to be continued.
-IDENTITY = (
-    *(
-        "dataset",
-        "model",
-        "model_args",
-        "split",
-        "protocol",
-        "score_maps",
-        "val_score_maps",
-        "limit",
-        "decode",
-        "attention_shift",
-    ),
-    *INFERENCE_OPTIONS,
-)
-
-Progress = Callable[[str, int, int], None]
 
 
 def evaluate(
@@ -116,8 +91,8 @@ def evaluate_methods(
         runs = []
         for options in each:
             folder = stack.enter_context(_working_folder(options, process))
-            runs.append(_Run(first.with_options(options), process, folder, progress))
-        rules, source = each[0].threshold_rules, _fixed_from(first)
+            runs.append(Run(first.with_options(options), process, folder, progress))
+        rules, source = each[0].threshold_rules, fixed_from_words(first)
         thresholds = [replace(one, rules=rules, fixed_from=source) for one in choose_thresholds(runs)]
         judged = judge(runs, first.dataset, thresholds)
         evaluations = []
@@ -129,42 +104,6 @@ def evaluate_methods(
                 shutil.rmtree(run.partial)
             evaluations.append(evaluation)
     return [evaluation.results for evaluation in evaluations]
-
-
-def judge(
-    runs: Sequence[_Run],
-    dataset: LocalizationDataset,
-    thresholds: Sequence[Thresholds],
-    selection: GroundTruth | None = None,
-) -> list[JudgedSplit]:
-    """Judge a split for every run, in one pass over its images."""
-    sources = [run.source(dataset) for run in runs]
-    judging = [
-        run.judging(dataset, source, chosen, selection)
-        for run, source, chosen in zip(runs, sources, thresholds, strict=True)
-    ]
-    # After a killed run some methods may be a few batches ahead of others.
-    behind = min(judging, key=lambda one: one.images)
-    report = runs[0].progress_of(dataset)
-    with ExitStack() as stack:
-        for one in judging:
-            stack.enter_context(one)
-        for batch in _batches(runs, sources, behind.left()):
-            start = behind.images
-            for one, own in zip(judging, batch, strict=True):
-                if one.images == start:
-                    one.take(own)
-            if report is not None:
-                report(behind.images)
-    return [one.result() for one in judging]
-
-
-def _batches(runs: Sequence[_Run], sources: Sequence[MapSource], indices: list[int]) -> Iterator[tuple[MapBatch, ...]]:
-    """Batches of maps of every run."""
-    first = sources[0]
-    if len(runs) > 1 and isinstance(first, NetworkMaps):
-        return first.batches_of([run.options.one_method for run in runs], indices)
-    return ((batch,) for batch in first.batches(indices))
 
 
 def _keep_inputs(options: EvaluationOptions) -> None:
@@ -193,165 +132,7 @@ def _keep_inputs(options: EvaluationOptions) -> None:
             raise UsageError(f"--output {options.output} would overwrite {name} {path}: name another folder")
 
 
-class _Run:
-    """What all stages share: what is judged, by which process, and where unfinished work lies."""
-
-    def __init__(self, opened: Opened, process: Process, folder: Path, progress: Progress | None) -> None:
-        self.opened = opened
-        self.options = opened.options
-        self.process = process
-        self.folder = folder
-        self._progress = progress
-        self._sources: dict[str, MapSource] = {}
-        self._logits: LogitsWriter | None = None
-
-    def write_logits(self) -> None:
-        """Write the class scores of the judged split, where they are asked for."""
-        if self._logits is not None:
-            self._logits.write(self.process)
-
-    @property
-    def partial(self) -> Path:
-        """Where unfinished work lies."""
-        return self.folder / PARTIAL
-
-    def source(self, dataset: LocalizationDataset) -> MapSource:
-        """Where the maps of a split come from."""
-        if dataset.ground_truth.split not in self._sources:
-            is_asked_for = dataset.ground_truth.split == self.options.split
-            folder = self.options.score_maps if is_asked_for else self.options.val_score_maps
-            source = self.opened.source(dataset, folder)
-            if is_asked_for and self.options.logits is not None:
-                source = GivenLogits(source, read_logits(self.options.logits, dataset.ground_truth))
-            self._sources[dataset.ground_truth.split] = source
-        return self._sources[dataset.ground_truth.split]
-
-    def judging(
-        self,
-        dataset: LocalizationDataset,
-        source: MapSource,
-        thresholds: Thresholds,
-        selection: GroundTruth | None = None,
-    ) -> Judging:
-        """Judge a split; what only the figures of the judged split need is left out for the validation split."""
-        split = dataset.ground_truth.split
-        asked_for = split == self.options.split
-        writers: list[Callable[[MapBatch], None]] = []
-        if asked_for and self.options.save_score_maps is not None:
-            writers.append(MapWriter(self.options.save_score_maps, dataset.ground_truth).write)
-        if asked_for and self.options.save_logits is not None:
-            self._logits = LogitsWriter(self.options.save_logits, dataset.ground_truth)
-            writers.append(self._logits.add)
-        return Judging(
-            source,
-            dataset.ground_truth,
-            self.opened.protocol,
-            thresholds,
-            self.partial / split,
-            mask_of=_masks(dataset, self.options.on_error) if asked_for else None,
-            with_attention_shift=asked_for and self.options.attention_shift,
-            selection=selection,
-            process=self.process,
-            resume=self.options.resume,
-            facts=self._facts(thresholds),
-            watch=partial(_hand_on, writers),
-        )
-
-    def _facts(self, thresholds: Thresholds) -> dict[str, Any]:
-        return {name: getattr(self.options, name) for name in IDENTITY} | {
-            "weights": self.opened.weights_digest,
-            "logits": None if self.options.logits is None else file_sha256(self.options.logits),
-            "selection_boxes": str(self.options.selection_boxes),
-            "threshold_rules": list(thresholds.rules),
-            "fixed_threshold": thresholds.fixed,
-            "val_thresholds": thresholds.val,
-        }
-
-    def progress_of(self, dataset: LocalizationDataset) -> Callable[[int], None] | None:
-        """Reports the images done of a split; None where nobody asks."""
-        if self._progress is None:
-            return None
-        split, report = dataset.ground_truth.split, self._progress
-        total = len(self.process.share(len(dataset), self.options.batch_size))
-        return lambda done: report(split, done, total)
-
-
-def _hand_on(writers: Sequence[Callable[[MapBatch], None]], batch: MapBatch) -> None:
-    for write in writers:
-        write(batch)
-
-
-def choose_thresholds(runs: Sequence[_Run]) -> list[Thresholds]:
-    """For every run the fixed threshold, and those chosen on the validation split where there is one with boxes.
-
-    Raises:
-        UserError: If earlier results cannot be read.
-    """
-    options, opened = runs[0].options, runs[0].opened
-    fixed = options.threshold
-    if fixed is None:
-        fixed = opened.protocol.threshold_for(opened.dataset.ground_truth.dataset)
-
-    def without(reason: str) -> list[Thresholds]:
-        return [Thresholds(fixed, chosen_on=f"no threshold was chosen on val: {reason}")] * len(runs)
-
-    if options.val_results is not None:
-        return [_earlier_thresholds(fixed, run.options.val_results) for run in runs if run.options.val_results]
-    if not options.val:
-        return without("--no-val was given")
-    if options.split != "test":
-        return without(f"{options.split} is judged")
-    if opened.network is None and options.val_score_maps is None:
-        return without("its maps come with --val-score-maps DIR")
-    try:
-        dataset = opened.split("val")
-    except DatasetError as error:
-        if options.selection_boxes is not None:
-            raise
-        return without(str(error))
-    truth, path = dataset.ground_truth, options.selection_boxes
-    selection = None if path is None else truth.with_boxes(path)
-    has_boxes = any(len(boxes) for boxes in truth.boxes)
-    if not has_boxes and selection is None:
-        return without("the split has no boxes")
-    chosen = []
-    for judged in judge(runs, dataset, [Thresholds(fixed)] * len(runs), selection):
-        of_run = Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
-        if has_boxes:
-            of_run = Thresholds(fixed, _best_thresholds(judged), f"{truth.dataset} val, {len(dataset)} images")
-        if selection is not None:
-            boxed = sum(len(boxes) > 0 for boxes in selection.boxes)
-            selected_on = f"boxes of {path} for {boxed} of {len(dataset)} images of {truth.dataset} val"
-            best = _best_thresholds(judged.by_selection())
-            of_run = replace(of_run, selection=best, selected_on=selected_on)
-        chosen.append(of_run)
-    return chosen
-
-
-def _fixed_from(opened: Opened) -> str:
-    """Where the fixed threshold comes from, in words."""
-    if opened.options.threshold is not None:
-        return "given with --threshold"
-    return opened.protocol.threshold_source(opened.dataset.ground_truth.dataset)
-
-
-def _best_thresholds(judged: JudgedSplit) -> dict[str, float]:
-    return {row: curves.best_threshold for row, curves in count_split(judged).curves.items()}
-
-
-def _earlier_thresholds(fixed: float, path: Path) -> Thresholds:
-    """Thresholds that an earlier evaluation chose, or found best on its own images."""
-    earlier = read_results(path).content
-    candidates = cam_thresholds()
-    # results.json rounds; the threshold itself decides the last bit of a cut.
-    chosen = {
-        row: float(candidates[np.abs(candidates - threshold).argmin()])
-        for row, threshold in (earlier["thresholds"]["val"] or earlier["thresholds"]["oracle"]).items()
-    }
-    return Thresholds(fixed, chosen, f"{earlier['dataset']} val, read from {path}")
-
-
-def summarize(run: _Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
+def summarize(run: Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
     """Count the records and gather everything that is written.
 
     Args:
@@ -379,7 +160,7 @@ def summarize(run: _Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
     return Evaluation(results, curve_table(counts.curves), lambda: prediction_chunks(judged))
 
 
-def publish(folder: Path, evaluation: Evaluation, judged: JudgedSplit, run: _Run) -> None:
+def publish(folder: Path, evaluation: Evaluation, judged: JudgedSplit, run: Run) -> None:
     """Write every file of an evaluation; the figures first, the pictures after them."""
     options = run.options
     evaluation.write(folder)
@@ -437,25 +218,3 @@ def _hold(options: EvaluationOptions, stack: ExitStack) -> Path:
             "discards it"
         )
     return options.output
-
-
-def _masks(dataset: LocalizationDataset, on_error: OnError) -> MaskOf | None:
-    """Where to get masks, or None if the split has none."""
-    masks = dataset.ground_truth.masks
-    if masks is None or not any(files.objects for files in masks):
-        return None
-    named: set[int] = set()
-
-    def mask_of(index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
-        try:
-            return dataset.mask(index, size)
-        except ImageError as error:
-            if on_error == "stop":
-                raise ImageError(f"{error}; --on-error count leaves such masks out") from error
-            if index not in named:  # every row asks for it
-                named.add(index)
-                detail = f"{error}; left out of the pixel metrics"
-                dataset.add_finding("warning", "mask unreadable", dataset.ground_truth.image_ids[index], detail)
-            return None
-
-    return mask_of

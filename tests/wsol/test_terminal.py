@@ -8,7 +8,7 @@ import pytest
 
 import wsol
 
-COMMANDS = tuple(f"wsol.commands.{name}" for name in ("train", "show", "data", "demo")) + ("eval.commands.evaluate",)
+COMMANDS = (
     "eval.commands.evaluate",
     "wsol.commands.train",
     "wsol.commands.show",

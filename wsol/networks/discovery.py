@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from tdam.errors import check_name
 from wsol.networks.errors import NetworkError
-from wsol.networks.pooling import MOST_PREFIX_TOKENS, Pooled, flattened_as, grid_by_ratio, pooled_as, same
+from wsol.networks.layout import is_vector, layout_of, with_grid
+from wsol.networks.pooling import Pooled, flattened_as, pooled_as, same
 from wsol.networks.recorder import Call, Recorder, logits_of
 from wsol.networks.structure import Head, Norm, Site, Structure
 
@@ -95,7 +96,7 @@ def discover(
     elif structure.pooling == "class token":
         structure = _class_token(network, images, structure, feature_layer)
     structure = dataclasses.replace(structure, num_classes=logits.shape[1])
-    return _with_grid(structure, recorder, network, images)
+    return with_grid(structure, recorder, network, images)
 
 
 def _try(network: nn.Module, images: Tensor) -> Any:
@@ -249,7 +250,7 @@ def _single_place(calls: Sequence[Call], borders: Sequence[Call], vector: Tensor
         return None  # a fully connected layer in the form of a convolution (VGG)
     if large:
         means = large[-1].output.mean((2, 3)), large[-1].output.mean((1, 2))
-        vectors = [call.output.flatten(1) for call in calls if _is_vector(call.output)]
+        vectors = [call.output.flatten(1) for call in calls if is_vector(call.output)]
         if any(same(mean, other) for mean in means for other in vectors if mean.shape == other.shape):
             return None
     for among in (borders, calls):
@@ -350,7 +351,7 @@ def _by_gradient(
     """The last tensor with places on which the logits depend, whatever lies between."""
     calls, score = _gradient_run(network, images, heads)
     modules = dict(network.named_modules())
-    vectors = [call.output.flatten(1) for call in calls if _is_vector(call.output)]
+    vectors = [call.output.flatten(1) for call in calls if is_vector(call.output)]
     for call in reversed(calls):
         tensor = call.output
         if feature_layer is not None and (call.site.module != feature_layer or call.site.part != "output"):
@@ -359,7 +360,7 @@ def _by_gradient(
             continue
         if feature_layer is None and isinstance(modules.get(call.site.module), PASSING):
             continue
-        layout = _layout(tensor, images, vectors)
+        layout = layout_of(tensor, images, vectors)
         if layout == "tokens" and isinstance(modules[call.site.module], nn.Linear):
             continue  # keys or values, not tokens
         if layout is None or not tensor.is_floating_point():
@@ -375,67 +376,4 @@ def _by_gradient(
     raise NetworkError(
         f"{type(network).__name__}: no tensor with rows and columns lies before its logits; name a module with "
         "feature_layer="
-    )
-
-
-def _is_vector(tensor: Tensor) -> bool:
-    return tensor.ndim >= 2 and tensor[0].numel() == tensor.shape[1]
-
-
-def _layout(tensor: Tensor, images: Tensor, vectors: Sequence[Tensor]) -> str | None:
-    """Order of the axes of a tensor with several places, None for anything else."""
-    if tensor.ndim == 3 and len(tensor) == len(images) and tensor.shape[1] > 1:
-        return "tokens"
-    if tensor.ndim != 4 or len(tensor) != len(images):
-        return None
-    first, last = tensor.shape[2:].numel() > 1, tensor.shape[1:3].numel() > 1
-    if first and any(same(tensor.mean((2, 3)), v) for v in vectors if v.shape[1] == tensor.shape[1]):
-        return "NCHW"
-    if last and any(same(tensor.mean((1, 2)), v) for v in vectors if v.shape[1] == tensor.shape[3]):
-        return "NHWC"
-    height, width = images.shape[-2:]
-    if first and grid_by_ratio(tensor.shape[2:].numel(), height, width) == tuple(tensor.shape[2:]):
-        return "NCHW"
-    if last and grid_by_ratio(tensor.shape[1:3].numel(), height, width) == tuple(tensor.shape[1:3]):
-        return "NHWC"
-    return "NCHW" if first else None
-
-
-def _with_grid(structure: Structure, recorder: Recorder, network: nn.Module, images: Tensor) -> Structure:
-    """Add rows and columns, and for tokens how many of them are no patches."""
-    calls = recorder.calls
-    tensor = next(call.output for call in calls if call.site == structure.feature)
-    if structure.layout != "tokens":
-        rows, columns = tensor.shape[2:] if structure.layout == "NCHW" else tensor.shape[1:3]
-        return dataclasses.replace(structure, grid=(rows, columns))
-    tokens = tensor.shape[1]
-    convolutions = {
-        name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Conv3d) and name
-    }
-    least = max(structure.pooled_from, int(structure.pooling.startswith("class token")))
-    for call in reversed(calls):
-        if call.site.module not in convolutions or call.site.part != "output" or call.output.ndim != 4:
-            continue
-        grid = (call.output.shape[2], call.output.shape[3])
-        prefix = tokens - grid[0] * grid[1]
-        if least <= prefix <= MOST_PREFIX_TOKENS:
-            return _of_tokens(structure, grid, prefix, call.site.module)
-    for prefix in range(least, MOST_PREFIX_TOKENS):
-        by_ratio = grid_by_ratio(tokens - prefix, *images.shape[-2:])
-        if by_ratio is not None:
-            return _of_tokens(structure, by_ratio, prefix, None)
-    raise NetworkError(
-        f"{type(network).__name__} has {tokens} tokens, which are no rows and columns of a "
-        f"{images.shape[-2]} x {images.shape[-1]} image"
-    )
-
-
-def _of_tokens(structure: Structure, grid: tuple[int, int], prefix: int, layer: str | None) -> Structure:
-    all_pooled = structure.pooling == "mean" and prefix > structure.pooled_from
-    return dataclasses.replace(
-        structure,
-        grid=grid,
-        prefix_tokens=prefix,
-        grid_layer=layer,
-        pooling="mean of all tokens" if all_pooled else structure.pooling,
     )
