@@ -199,6 +199,8 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no checkpoint at {path}") from error
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
