@@ -18,7 +18,7 @@ test: ## lint, types, all tests
 	bash scripts/test.sh
 
 quick: setup ## all tests but the slow ones
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2
+	$(BIN)/python -m pytest -m 'not slow and not exhaustive' --numprocesses 2
 
 lint: setup ## lint and types
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """One small member of every family of timm with tokens, windows or channels last: every map works or says why not.
 
-Networks are random and cut down where their family allows. `test_every_family_at_full_depth`, marked slow, takes one
+Networks are random and cut down where their family allows. `test_every_family_at_full_depth`, marked exhaustive, takes one
 member of every module of timm as it is registered.
 """
 
@@ -126,7 +126,7 @@ def _size(name: str) -> tuple[bool, int, int]:
     return configuration is None, rank, configuration.input_size[-1] if configuration else 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("module", "name"), smallest_registered().items())
 def test_every_family_at_full_depth(module, name):
