@@ -109,9 +109,9 @@ def test_wsol_show_draws_them(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_weights_in_another_order_are_refused() -> None:
     script = load_script("convert_efficientnet_lite0")
-    weights = torch.load(script.packaged_weights(), map_location="cpu", weights_only=True)
+    weights = torch.load(script.packaged_weights("tf_efficientnet_lite0"), map_location="cpu", weights_only=True)
     names = list(weights)
     swapped = {name: weights[name] for name in [names[0], names[2], names[1], *names[3:]]}
-    model = script.timm.create_model(script.MODEL)
+    model = script.timm.create_model("tf_efficientnet_lite0")
     with pytest.raises(tdam.CheckpointError, match="does not fit"):
         script.rename_by_position(swapped, model.state_dict())

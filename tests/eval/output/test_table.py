@@ -22,7 +22,7 @@ def results(tmp_path_factory):
     truth, maps, logits = tiny_split(num_images=30)
     folder = tmp_path_factory.mktemp("judged")
     judged = judge_split(ArraySource(maps, logits), truth, PROTOCOL, Thresholds(0.2), folder)
-    facts = {"map_size": (HEIGHT, WIDTH), "network": None, "limit": None, "replicates": 50}
+    facts = {"map_size": (HEIGHT, WIDTH), "command": None, "network": None, "limit": None, "replicates": 50}
     return results_document(judged, count_split(judged), model="a [bold] network", **facts)
 
 
