@@ -1,7 +1,7 @@
 """One small member of every family of timm with tokens, windows or channels last: every map works or says why not.
 
-Networks are random and cut down where their family allows. `test_every_family_at_full_depth`, marked exhaustive, takes one
-member of every module of timm as it is registered.
+Networks are random and cut down where their family allows. `test_every_family_at_full_depth`, marked exhaustive, takes
+one member of every module of timm as it is registered.
 """
 
 from __future__ import annotations
