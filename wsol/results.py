@@ -17,9 +17,11 @@ from typing import Any
 import pandas as pd
 
 from tdam.errors import UserError
+from tdam.files import file_sha256, write_text
 
 SCHEMA = "wsol-results/1"
 RESULTS, PREDICTIONS, CURVES = "results.json", "predictions.csv", "curves.csv"
+CHECKSUMS = "checksums.json"  # SHA-256 of the three, so that a damaged number is told from a measured one
 # Columns of predictions.csv that hold names, and those that may be empty.
 TEXTS = ("image", "label_name", "class_name")
 HITS = tuple(f"hit_{figure}{at}" for at in ("", "_fixed") for figure in ("gt_known_loc", "top1_loc", "top5_loc"))
@@ -95,6 +97,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     """
     file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
     try:
+        _check(file)
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{file} does not exist: it is written by wsol-eval --output DIR") from error
@@ -103,6 +106,32 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise UserError(f"{file} is not of schema {SCHEMA}: evaluate again with this version")
     return Results(content, file.parent)
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of the files of an evaluation, by which readers know them whole."""
+    sums = {name: file_sha256(folder / name) for name in (RESULTS, PREDICTIONS, CURVES)}
+    write_text(folder / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that is not as it was written; a folder without checksums is taken as it is.
+
+    Raises:
+        UserError: Naming the file and what to do.
+    """
+    sums_file = path.parent / CHECKSUMS
+    if not sums_file.is_file():
+        return
+    try:
+        expected = json.loads(sums_file.read_text(encoding="utf-8")).get(path.name)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{sums_file} is damaged ({error}): evaluate again") from error
+    if expected is not None and file_sha256(path) != expected:
+        raise UserError(
+            f"{path} is damaged or was edited, its checksum differs: evaluate again, "
+            f"or delete {sums_file} to take it as it is"
+        )
 
 
 def read_table(path: Path, texts: tuple[str, ...], gaps: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -117,6 +146,7 @@ def read_table(path: Path, texts: tuple[str, ...], gaps: tuple[str, ...] = ()) -
         UserError: If it is missing or damaged.
     """
     try:
+        _check(path)
         return pd.read_csv(
             path,
             dtype=dict.fromkeys(texts, str),

@@ -17,7 +17,7 @@ import pandas as pd
 from eval.analysis.curves import Curves
 from eval.output.predictions import read_predictions, write_predictions
 from tdam.files import replacing, write_text
-from wsol.results import CURVES, PREDICTIONS, RESULTS, read_results
+from wsol.results import CHECKSUMS, CURVES, PREDICTIONS, RESULTS, read_results, write_checksums
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,13 @@ class Evaluation:
         return str(self.results["thresholds"]["headline"])
 
     def write(self, folder: Path) -> None:
-        """Write predictions.csv, curves.csv and, last, results.json."""
+        """Write predictions.csv, curves.csv, results.json and, last, their checksums."""
+        (folder / CHECKSUMS).unlink(missing_ok=True)
         write_predictions(folder / PREDICTIONS, self.prediction_chunks())
         with replacing(folder / CURVES) as temporary:
             self.curves.to_csv(temporary, index=False, float_format="%.6g")
         write_json(folder / RESULTS, self.results)
+        write_checksums(folder)
 
     @classmethod
     def read(cls, folder: Path) -> Evaluation:

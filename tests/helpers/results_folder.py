@@ -47,6 +47,7 @@ def write_results(folder: Path, images: int = 24, gallery: int = 12) -> Path:
 def with_hostile_names(results: Path, folder: Path) -> Path:
     """A copy whose model, first class and first gallery image carry markup in their names."""
     shutil.copytree(results, folder)
+    (folder / "checksums.json").unlink()  # its files are edited
     predictions = pd.read_csv(folder / "predictions.csv", dtype=str, keep_default_na=False)
     gallery = json.loads((folder / "gallery" / "gallery.json").read_text())
     image, name = gallery[0]["image"], gallery[0]["class_name"]

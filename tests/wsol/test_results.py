@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 
 import jsonschema
+import numpy as np
 import pytest
 import torch
 from tiny_dataset import write_checkpoint, write_dataset
@@ -63,3 +65,25 @@ def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "results.json").write_text('{"schema": "other"}')
     with pytest.raises(UserError, match="schema wsol-results/1"):
         wsol.read_results(tmp_path)
+
+
+def read_everything(folder):
+    """Tables are read when they are asked for."""
+    results = wsol.read_results(folder)
+    return results, results.predictions, results.curves
+
+
+@pytest.mark.parametrize("name", ["results.json", "predictions.csv", "curves.csv"])
+def test_one_flipped_bit_is_refused(folder, tmp_path, name):
+    damaged_folder = tmp_path / "copy"
+    shutil.copytree(folder, damaged_folder)
+    content = bytearray((damaged_folder / name).read_bytes())
+    for place in np.random.default_rng(0).integers(0, len(content), 20):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        (damaged_folder / name).write_bytes(damaged)
+        with pytest.raises(UserError, match=rf"{name} is damaged or was edited"):
+            read_everything(damaged_folder)
+    (damaged_folder / "checksums.json").unlink()
+    (damaged_folder / name).write_bytes(content)
+    assert wsol.read_results(damaged_folder).headline == wsol.read_results(folder).headline

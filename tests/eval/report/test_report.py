@@ -139,6 +139,7 @@ def test_a_folder_without_gallery_or_shift_still_has_a_report(results: Path, tmp
     folder = tmp_path / "bare"
     shutil.copytree(results, folder)
     shutil.rmtree(folder / "gallery")
+    (folder / "checksums.json").unlink()
     known = json.loads((folder / "results.json").read_text())
     known["attention_shift"] = None
     (folder / "results.json").write_text(json.dumps(known))
@@ -201,6 +202,7 @@ def test_comparison_of_a_folder_with_itself_finds_no_difference(results: Path, t
 def test_what_cannot_be_compared_is_refused(results: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(results, other)
+    (other / "checksums.json").unlink()
     predictions = pd.read_csv(other / "predictions.csv")
     predictions["image"] = "x" + predictions["image"]
     predictions.to_csv(other / "predictions.csv", index=False)
