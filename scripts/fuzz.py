@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -29,12 +30,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+import tdam
+from eval.judging.state import Done, load_state, save_state
+from eval.maps import read_score_map
 from tdam.errors import UserError
 from wsol.data import GroundTruth, LocalizationDataset, load_dataset
 from wsol.data.decoders import decode_exact, decode_fast, decode_mask, read_header
 from wsol.data.prepare.archives import unpack
+from wsol.metrics import MaxBoxAcc
 from wsol.photographs import open_image
 
 Kind = Callable[[random.Random, Path], None]
@@ -317,6 +323,70 @@ def archives(random_: random.Random, folder: Path) -> None:
         outside = {p for p in folder.rglob("*") if p.is_file() and root not in p.parents} - {path}
         assert not outside, f"written outside: {outside}"
         assert not list(root.glob(".unpacking*")), "unfinished files are left"
+
+
+@kind("score maps of other programs (.npy)")
+def maps(random_: random.Random, folder: Path) -> None:
+    shape = random_.choice(((SIZE[1], SIZE[0]), (2, SIZE[1], SIZE[0])))
+    kinds = (np.float16, np.float32, np.float64)
+    values = np.random.default_rng(random_.randrange(1000)).random(shape).astype(random_.choice(kinds))
+    np.save(folder / "map.npy", values)
+    (folder / "map.npy").write_bytes(damaged(random_, (folder / "map.npy").read_bytes()))
+    found, flat = read_score_map(folder / "map.npy")
+    assert found.ndim == 3, f"{found.ndim} axes"
+    assert len(flat) == len(found)
+    assert np.isfinite(found).all(), "not finite"
+    assert found.min() >= 0, "below 0"
+    assert found.max() <= 1, "above 1"
+
+
+@functools.cache
+def saved_network() -> tuple[bytes, dict[str, torch.Tensor]]:
+    """A checkpoint of a small network as we write it, and its weights."""
+    network = tdam.create_model("resnet_mini", num_classes=2)
+    config = {"model": "resnet_mini", "num_classes": 2, "model_args": {}, "trained": True}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.safetensors"
+        tdam.save_checkpoint(network, path, config)
+        return path.read_bytes(), network.state_dict()
+
+
+@kind("checkpoints of ours (.safetensors)")
+def checkpoints(random_: random.Random, folder: Path) -> None:
+    content, weights = saved_network()
+    path = folder / "network.safetensors"
+    path.write_bytes(damaged(random_, content))
+    network, _ = tdam.load_model(path)
+    found = network.state_dict()
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], value) for name, value in weights.items()), "other weights than were saved"
+
+
+@kind("checkpoints of others (.pth)")
+def pickles(random_: random.Random, folder: Path) -> None:
+    _, weights = saved_network()
+    wrapped = random_.choice((weights, {"state_dict": weights, "epoch": 3}, {"model": weights, "best": 0.5}))
+    path = folder / "network.pth"
+    torch.save(wrapped, path)
+    path.write_bytes(damaged(random_, path.read_bytes()))
+    network = tdam.create_model("resnet_mini", num_classes=2)
+    tdam.load_checkpoint(network, path)
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values()), "weights that are not finite"
+
+
+@kind("state of an unfinished evaluation")
+def states(random_: random.Random, folder: Path) -> None:
+    metric = MaxBoxAcc()
+    score_map = np.zeros((1, SIZE[1], SIZE[0]), np.float32)
+    score_map[0, 4:9, 3:12] = 1
+    metric.update(score_map, [[[3, 4, 12, 9]]])
+    path, facts = folder / "state.safetensors", {"model": "a"}
+    save_state(path, Done(images=1, sha256="0" * 64), {"boxes": metric}, facts)
+    path.write_bytes(damaged(random_, path.read_bytes()))
+    read = MaxBoxAcc()
+    done = load_state(path, {"boxes": read}, facts)
+    assert done.images == 1
+    assert torch.equal(read.num_correct, metric.num_correct), "other counts than were saved"
 
 
 def run(name: str, count: int, seed: int) -> tuple[Counter[str], list[str]]:

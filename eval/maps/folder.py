@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from eval.maps.source import MapBatch, OnError
 from tdam.errors import UserError
 from tdam.files import replacing
 from wsol.data import GroundTruth
+
+# What NumPy raises for damaged files; their headers are parsed as Python text.
+UNREADABLE = (ValueError, EOFError, OSError, SyntaxError, TokenError, MemoryError, zipfile.BadZipFile)
 
 
 def score_map_file(folder: Path, image_id: str) -> Path:
@@ -146,7 +150,7 @@ def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np
         stored = np.array(mapped)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy") from error
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is not a readable .npy array ({reason}): write it again") from error
     if stored.ndim not in (2, 3) or stored.size == 0 or stored.dtype not in (np.float16, np.float32, np.float64):

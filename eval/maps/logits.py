@@ -6,7 +6,7 @@ Two-stage rows of the literature (PSOL, GenPromp, C2AM) take the class from one 
 
 from __future__ import annotations
 
-import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.judging.process import Process
+from eval.maps.folder import UNREADABLE
 from eval.maps.source import MapBatch, MapSource
 from tdam.errors import UserError
 from tdam.files import replacing
@@ -36,7 +37,7 @@ def read_logits(path: Path, ground_truth: GroundTruth) -> npt.NDArray[np.float32
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, logits = file["image_ids"].astype(str).tolist(), file["logits"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, zlib.error, *UNREADABLE) as error:
         raise UserError(f"--logits {path} is not {FORMAT}: {error}") from error
     if logits.ndim != 2 or len(logits) != len(ids) or not np.issubdtype(logits.dtype, np.floating):
         raise UserError(f"--logits {path} is not {FORMAT}: {len(ids)} ids, logits {logits.shape} of {logits.dtype}")

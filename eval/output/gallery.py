@@ -26,6 +26,7 @@ from wsol.draw.contours import outline
 from wsol.draw.overlay import OPACITY, fit_map
 from wsol.draw.style import SCORE_COLOURS
 from wsol.localization import Localization, StepLocalization
+from wsol.marks import picture_options
 
 FOLDER: Final = "gallery"
 INDEX: Final = "gallery.json"
@@ -285,7 +286,7 @@ def _outline(step: StepLocalization, size: tuple[int, int]) -> list[list[float]]
 
 def _webp(picture: Image.Image, quality: int) -> bytes:
     content = BytesIO()
-    picture.save(content, "webp", quality=quality)
+    picture.save(content, "webp", quality=quality, **picture_options(".webp"))
     return content.getvalue()
 
 

@@ -6,11 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import wsol
 from tdam.errors import UserError, check_name
 from wsol.training.config import TrainingConfig
+from wsol.yaml_files import read_yaml
 
 FOLDER = Path(wsol.__file__).parent / "recipes"
 
@@ -41,10 +40,7 @@ def load_recipe(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = FOLDER / f"{check_name('recipe', name, list_recipes())}.yaml"
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read recipe {path}: {' '.join(str(error).split())}") from error
+    settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise UserError(f"recipe {path} must hold KEY: VALUE lines")
     names = [item.name for item in fields(TrainingConfig)]

@@ -25,6 +25,7 @@ from wsol.data import load_dataset
 from wsol.draw.contours import outline
 from wsol.draw.overlay import OPACITY
 from wsol.draw.style import SCORE_COLOURS
+from wsol.marks import is_marked
 
 
 def predictions(hits: dict[str, tuple[float, ...]]) -> pd.DataFrame:
@@ -187,3 +188,10 @@ def test_a_page_marks_what_was_judged_and_outlines_the_threshold_of_the_step(hit
     assert "net" in texts
     ((_, found, _),) = images.localizations(["a.png"])
     assert outline(found.steps[0], (120, 80)) is not None, "0.3 is the threshold of this box, 0.9 is not"
+
+
+def test_pictures_of_the_gallery_are_known_as_our_own(tmp_path: Path) -> None:
+    results = write_results(tmp_path, images=4, gallery=2)
+    pictures = sorted((results / "gallery").glob("*.webp"))
+    assert len(pictures) == 2 * 3
+    assert all(is_marked(path) for path in pictures), "wsol-show would take them for photographs"
