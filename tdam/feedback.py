@@ -36,6 +36,7 @@ from tdam.errors import UserError, check_name
 
 STEP_NORMS = ("own", "none")
 INITS = ("random", "identity")
+MOST_STEPS = 64  # the literature takes 2 or 3; a typing error shall not fill the memory
 
 
 class Segment(NamedTuple):
@@ -101,9 +102,12 @@ class FeedbackOptions:
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("distance", 0), ("reduction", 1), ("hidden_channels", 1), ("pool_grid", 1)):
             value = getattr(self, name)
-            optional = name in ("hidden_channels", "pool_grid") and value is None
-            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            if value is None and name in ("hidden_channels", "pool_grid"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UserError(f"{name} must be an integer of at least {least}, not {value!r}")
+        if self.steps > MOST_STEPS:
+            raise UserError(f"steps must be at most {MOST_STEPS}, not {self.steps}: every step has norms of its own")
         check_name("attention", self.attention, ATTENTIONS)
         check_name("pooling_combine", self.pooling_combine, POOLING_COMBINES)
         check_name("order", self.order, ORDERS)

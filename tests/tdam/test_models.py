@@ -97,6 +97,7 @@ def test_checkpoint_is_loaded(tmp_path: Path) -> None:
         ("resnet_mini_tdam", {"distance": 3}, UserError, "distance 3 is more than .* choose 0 to 2"),
         ("resnet_mini_tdam", {"steps": 0}, UserError, "steps must be an integer of at least 1, not 0"),
         ("resnet_mini_tdam", {"steps": True}, UserError, "steps must be an integer"),
+        ("resnet_mini_tdam", {"steps": 10**9}, UserError, "steps must be at most 64"),
         ("resnet_mini_tdam", {"order": "channel->spatial"}, UnknownNameError, "valid: channel_spatial"),
         ("resnet_mini_tdam", {"td_blocks": {5: "all"}}, UserError, "no stage 5; .* stages 1 to 4"),
         ("resnet_mini_tdam", {"td_blocks": {4: "al"}}, UserError, "block indices from 0, or 'all', not 'al'"),
