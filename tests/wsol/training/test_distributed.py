@@ -30,6 +30,7 @@ trainer.optimizer.step = recording_step
 trainer.fit()
 if trainer.accelerator.is_main_process:
     torch.save(dict(gradients), sys.argv[1] + "/gradients.pt")
+trainer.accelerator.end_training()  # a process group left open can abort the interpreter's end
 """
 
 
