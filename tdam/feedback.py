@@ -33,6 +33,7 @@ from tdam.attention import (
     check_pooling,
 )
 from tdam.errors import UserError, check_name
+from tdam.td_blocks import check_td_blocks
 
 STEP_NORMS = ("own", "none")
 INITS = ("random", "identity")
@@ -117,31 +118,12 @@ class FeedbackOptions:
         check_name("init", self.init, INITS)
         object.__setattr__(self, "pooling", check_pooling(self.pooling))
         if self.td_blocks is not None:
-            object.__setattr__(self, "td_blocks", _check_td_blocks(self.td_blocks))
+            object.__setattr__(self, "td_blocks", check_td_blocks(self.td_blocks))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Names of all options."""
         return tuple(option.name for option in fields(cls))
-
-
-def _check_td_blocks(td_blocks: object) -> dict[int, str | tuple[int, ...]]:
-    if not isinstance(td_blocks, Mapping):
-        raise UserError(f"td_blocks must map stage numbers to block indices or 'all', not {td_blocks!r}")
-    checked: dict[int, str | tuple[int, ...]] = {}
-    for stage, blocks in td_blocks.items():
-        # JSON has no integer keys: a checkpoint's configuration brings "3" for 3.
-        stage = int(stage) if isinstance(stage, str) and stage.isdigit() else stage
-        if not isinstance(stage, int):
-            raise UserError(f"td_blocks: {stage!r} is not a stage number")
-        if blocks != "all" and (
-            isinstance(blocks, str)
-            or not isinstance(blocks, Sequence)
-            or not all(isinstance(index, int) and index >= 0 for index in blocks)
-        ):
-            raise UserError(f"td_blocks: stage {stage} needs a list of block indices from 0, or 'all', not {blocks!r}")
-        checked[stage] = blocks if isinstance(blocks, str) else tuple(sorted(set(blocks)))
-    return checked
 
 
 class FeedbackBlock(nn.Module):

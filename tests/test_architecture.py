@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("tdam", "wsol", "eval")  # each may import itself and those before it
 MOST_MODULES = 22  # of a folder
 ONE_FILE_EACH = {"wsol/maps"}  # a file for every map method
-MOST_LINES = 410  # about 400
+MOST_LINES = 400
 
 
 def modules() -> dict[str, Path]:
