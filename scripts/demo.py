@@ -23,7 +23,7 @@ from eval.options import EvaluationOptions
 from tdam.errors import one_line_errors
 from wsol.data import load_dataset
 from wsol.results import PREDICTIONS
-from wsol.terminal import console
+from wsol.runtime.terminal import console
 
 NETWORK, TWIN = "resnet_mini_tdam", "resnet_mini"
 

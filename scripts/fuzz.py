@@ -38,7 +38,7 @@ from eval.judging.state import Done, load_state, save_state
 from eval.maps import read_score_map
 from tdam.errors import UserError
 from wsol.data import GroundTruth, LocalizationDataset, load_dataset
-from wsol.data.decoders import decode_exact, decode_fast, decode_mask, read_header
+from wsol.data.files.decoders import decode_exact, decode_fast, decode_mask, read_header
 from wsol.data.prepare.archives import unpack
 from wsol.metrics import MaxBoxAcc
 from wsol.photographs import open_image

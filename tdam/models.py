@@ -10,9 +10,9 @@ import timm
 from torch import nn
 
 from tdam.checkpoints import load_checkpoint, read_config
+from tdam.checkpoints.published import cached_weights, fetching_weights
 from tdam.errors import CheckpointError, UserError, check_name
 from tdam.feedback import FeedbackOptions
-from tdam.published import cached_weights, fetching_weights
 from tdam.strides import set_strides
 
 

@@ -10,9 +10,9 @@ from timm.models import PretrainedCfg, build_model_with_cfg, generate_default_cf
 from torch import nn
 
 from tdam.checkpoints import load_checkpoint
+from tdam.checkpoints.releases import fetch_release
 from tdam.families.known import add_feedback
 from tdam.feedback import FeedbackBlock, FeedbackOptions
-from tdam.releases import fetch_release
 
 default_cfgs: dict[str, Any] = {}
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from wsol.regions import Region, foreground_mask
+from wsol.boxes.regions import Region, foreground_mask
 
 
 @dataclass(frozen=True)

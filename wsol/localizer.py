@@ -22,14 +22,14 @@ from PIL import Image
 from tdam.devices import open_device
 from tdam.errors import UnknownNameError, UserError, check_name
 from wsol.boxes import BOX_RULES, BoxRule, boxes_from_score_map, scale_boxes
+from wsol.boxes.regions import NMS_IOU, regions_from_score_map
 from wsol.cam import ClassActivationMaps, maps_of_methods
-from wsol.image_sources import ImageSource, as_image
+from wsol.data.view import WHOLE, View, view_of
 from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.maps import find_method
 from wsol.opening import ModelSource, TrainedNetwork, open_network
-from wsol.regions import NMS_IOU, regions_from_score_map
+from wsol.photographs.sources import ImageSource, as_image
 from wsol.scoremap import score_maps
-from wsol.view import WHOLE, View, view_of
 
 TOP_CLASSES = 5
 

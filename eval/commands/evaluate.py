@@ -41,9 +41,9 @@ from eval.output.results import CURVES, RESULTS
 from eval.output.table import caption, headline_text, results_tables, threshold_table
 from eval.report import REPORT, write_comparison
 from tdam.errors import UsageError, one_line_errors
-from wsol.memory import keep_freed_memory
 from wsol.results import PREDICTIONS
-from wsol.terminal import console, print_version
+from wsol.runtime.memory import keep_freed_memory
+from wsol.runtime.terminal import console, print_version
 
 
 @dataclass(frozen=True)

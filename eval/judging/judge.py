@@ -22,10 +22,10 @@ from eval.measures.outcomes import Outcome, outcome
 from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
 from wsol.boxes import boxes_from_score_map
+from wsol.boxes.thresholds import find_rule
 from wsol.data import GroundTruth
 from wsol.metrics import PixelAveragePrecision, label_ranks
 from wsol.sweep import best_iou_per_cut, cut_table, quantize
-from wsol.thresholds import find_rule
 
 FUSED_ROWS = ("mean", "max", "confidence")
 NO_BOXES = np.zeros((0, 4))

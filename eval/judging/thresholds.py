@@ -19,7 +19,7 @@ class Thresholds:
             truth; None where none were given.
         selected_on: What `selection` was chosen on, in words.
         fixed_from: Where `fixed` comes from, in words.
-        rules: Names of the rules by which every map also finds its own threshold, see `wsol.thresholds`.
+        rules: Names of the rules by which every map also finds its own threshold, see `wsol.boxes.thresholds`.
     """
 
     fixed: float

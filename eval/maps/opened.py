@@ -23,7 +23,7 @@ from wsol.data.transforms import evaluation_transform
 from wsol.opening import TrainedNetwork, open_network
 from wsol.opening.classes import match_truth
 from wsol.opening.sources import parse_arguments
-from wsol.runs import BEST, run_folder, train_command
+from wsol.runtime.runs import BEST, run_folder, train_command
 
 
 class Opened:

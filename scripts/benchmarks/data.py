@@ -31,8 +31,8 @@ from eval.evaluation import evaluate
 from eval.judging.process import end_process, start_process
 from eval.options import EvaluationOptions
 from wsol.data import GroundTruth, LocalizationDataset, load_dataset
+from wsol.data.files.stores import Folder
 from wsol.data.minibirds import render, render_image
-from wsol.data.stores import Folder
 from wsol.data.transforms import evaluation_transform
 from wsol.data.waiting import WaitingClock
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROUNDS = 2
 SIDES = {
-    "as the C library does": "import wsol.memory; wsol.memory.keep_freed_memory = lambda: False;",
+    "as the C library does": "import wsol.runtime.memory; wsol.runtime.memory.keep_freed_memory = lambda: False;",
     "freed memory kept": "",
 }
 RUN = "import eval.commands.evaluate as command, sys; sys.exit(command.main())"

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from wsol import export
+from wsol.boxes.regions import foreground_mask, outlines, regions_from_score_map
 from wsol.localization import Localization, StepLocalization
-from wsol.regions import foreground_mask, outlines, regions_from_score_map
 
 SCORE_MAP = np.zeros((10, 20), np.float32)
 SCORE_MAP[1:4, 2:6] = 1.0

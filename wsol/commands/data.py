@@ -14,13 +14,13 @@ from rich.progress import track
 from rich.table import Table
 
 from tdam.errors import UserError, one_line_errors
-from wsol import opencv_packages
 from wsol.data.doctor import check_dataset
 from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
 from wsol.data.prepare import prepare as prepare_dataset
 from wsol.data.registry import SOURCES, data_root, load
-from wsol.terminal import console, print_version
+from wsol.runtime import opencv_packages
+from wsol.runtime.terminal import console, print_version
 
 app = tyro.extras.SubcommandApp()
 Name = Annotated[str, tyro.conf.Positional]

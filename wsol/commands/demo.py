@@ -14,7 +14,7 @@ import tyro
 from tdam.errors import one_line_errors
 from wsol.demo.networks import Networks
 from wsol.demo.page import build_page, served, temporary_files
-from wsol.terminal import print_version
+from wsol.runtime.terminal import print_version
 
 
 @dataclass

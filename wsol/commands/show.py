@@ -22,7 +22,7 @@ from wsol.localizer import Localizer
 from wsol.marks import is_marked
 from wsol.opening.sources import parse_arguments
 from wsol.photographs import find_images, open_image
-from wsol.terminal import print_version
+from wsol.runtime.terminal import print_version
 
 DEFAULT_FOLDER = Path("wsol-show")
 SUFFIXES = (*draw.SUFFIXES, *animation.SUFFIXES)

@@ -9,7 +9,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from tdam.errors import UserError, one_line_errors
-from wsol.terminal import print_version
+from wsol.runtime.terminal import print_version
 
 
 def main() -> None:

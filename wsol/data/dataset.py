@@ -13,10 +13,10 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from tdam.errors import check_name
-from wsol.data.decoders import Rule, decode_exact, decode_fast, decode_mask
+from wsol.data.files.decoders import Rule, decode_exact, decode_fast, decode_mask
+from wsol.data.files.stores import ImageStore
 from wsol.data.findings import Finding, Severity
 from wsol.data.ground_truth import GroundTruth
-from wsol.data.stores import ImageStore
 from wsol.data.transforms import ToFloat
 
 OBJECT, BACKGROUND, IGNORED = 1, 0, 255
@@ -36,7 +36,7 @@ class LocalizationDataset(Dataset[tuple[torch.Tensor, int, int]]):
         decode: "exact" decodes with PIL, the pixels wsolevaluation sees; "fast" decodes
             with OpenCV to a tensor, which is also resized faster; pixels differ by a grey level or two.
         masks: Store that holds the mask files named by the ground truth; default: `images`.
-        rule: Rule by which images are opened, see `wsol.data.decoders`.
+        rule: Rule by which images are opened, see `wsol.data.files.decoders`.
         findings: What was found when the split was opened, for whoever writes results.
 
     Raises:

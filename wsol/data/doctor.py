@@ -15,14 +15,14 @@ from pathlib import Path
 
 from wsol.data.benchmarks.imagenet import DOUBTED_V2_IMAGES
 from wsol.data.box_checks import box_findings
-from wsol.data.decoders import Rule, decode_exact, decode_mask
 from wsol.data.errors import DatasetError, ImageError, MissingSplitError
+from wsol.data.files.decoders import Rule, decode_exact, decode_mask
+from wsol.data.files.image_files import image_files
+from wsol.data.files.stores import Folder, ImageStore
 from wsol.data.findings import Finding, Severity
 from wsol.data.ground_truth import GroundTruth
-from wsol.data.image_files import image_files
 from wsol.data.loaded import Loaded
 from wsol.data.registry import SPLITS, load
-from wsol.data.stores import Folder, ImageStore
 
 
 @dataclass(frozen=True)

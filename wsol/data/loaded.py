@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsol.data.decoders import Rule
+from wsol.data.files.decoders import Rule
+from wsol.data.files.stores import ImageStore
 from wsol.data.findings import Finding
 from wsol.data.ground_truth import GroundTruth
-from wsol.data.stores import ImageStore
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Loaded:
         masks: Store of the masks; None: the same as `images`.
         note: One line that a user should read about this split ("" if there is none).
         complete: Whether the lists are meant to name every file of the stores.
-        rule: Rule by which its images are opened, see `wsol.data.decoders`.
+        rule: Rule by which its images are opened, see `wsol.data.files.decoders`.
         findings: What was found while it was read.
     """
 

@@ -32,8 +32,8 @@ def register_method(method: Registered) -> Registered:
 @cache
 def _load_all() -> None:
     """Import this package's methods and those that installed packages announce as entry points."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        import_module(f"{__package__}.{module.name}")
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], prefix=f"{__package__}."):
+        import_module(module.name)
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         try:
             method = entry.load()

@@ -23,7 +23,7 @@ from wsol.networks.wrappers import unwrap
 from wsol.opening import sources
 from wsol.opening.preprocessing import class_names_of, preprocessing_of
 from wsol.opening.trained import TrainedNetwork, open_trained
-from wsol.runs import RUNS
+from wsol.runtime.runs import RUNS
 
 ModelSource = str | os.PathLike[str] | nn.Module | TrainedNetwork
 

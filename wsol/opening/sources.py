@@ -16,8 +16,8 @@ from torch import nn
 
 import tdam
 from tdam.checkpoints import find_config
+from tdam.checkpoints.published import check_hub
 from tdam.errors import CheckpointError, UsageError, UserError
-from tdam.published import check_hub
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 HUBS = ("hf-hub:", "hf_hub:", "timm/")

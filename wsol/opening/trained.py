@@ -26,7 +26,7 @@ from wsol.networks.errors import NetworkError
 from wsol.networks.reading import structure_of
 from wsol.networks.structure import Structure
 from wsol.networks.wrappers import makes_own_maps, unwrap
-from wsol.runs import BEST, RUNS, run_folder, train_command
+from wsol.runtime.runs import BEST, RUNS, run_folder, train_command
 
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Networks for which weights trained on a dataset are published, so that `pretrained=True` is an answer.

@@ -25,7 +25,7 @@ from tdam.files import file_sha256, folder_lock
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method, create_method
-from wsol.runs import BEST, LAST, run_folder
+from wsol.runtime.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
 from wsol.training.config import OPERATIONAL, TrainingConfig
 from wsol.training.curves import write_training_curves

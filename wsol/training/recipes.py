@@ -8,8 +8,8 @@ from typing import Any
 
 import wsol
 from tdam.errors import UserError, check_name
+from wsol.runtime.yaml_files import read_yaml
 from wsol.training.config import TrainingConfig
-from wsol.yaml_files import read_yaml
 
 FOLDER = Path(wsol.__file__).parent / "recipes"
 

@@ -11,7 +11,7 @@ import torch
 
 from tdam.errors import CheckpointError
 from tdam.files import DamagedFileError, make_folder, read_checked, write_checked
-from wsol.runs import BEST, LAST
+from wsol.runtime.runs import BEST, LAST
 
 STATE_FILE = "state.pt"
 RUN_FILES = ("tensorboard", "curves.png", "log.csv", LAST, BEST)

@@ -18,9 +18,9 @@ from eval.output.table import threshold_table
 from eval.protocols import get_protocol
 from tdam.errors import UsageError
 from wsol.boxes import boxes_from_score_map, boxes_of_cut, quantize_score_map
+from wsol.boxes.thresholds import find_rule
 from wsol.data import DatasetError
 from wsol.sweep import box_iou
-from wsol.thresholds import find_rule
 
 RULES = ("otsu", "mean+0.5std", "percentile90x0.5", "area0.3")
 

@@ -18,7 +18,7 @@ from tiny_training import TinyImages, tiny_config
 import tdam
 from tdam.errors import CheckpointError, UsageError, UserError
 from tdam.files import folder_lock
-from wsol.runs import run_folder
+from wsol.runtime.runs import run_folder
 from wsol.training import Trainer
 from wsol.training.state import load_state
 

@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsol.data.decoders import image_sizes
 from wsol.data.errors import DatasetError
+from wsol.data.files.decoders import image_sizes
+from wsol.data.files.stores import Folder
 from wsol.data.formats import wsolevaluation
 from wsol.data.formats.cub_tables import integer_column, integer_columns, read_boxes, read_table
 from wsol.data.ground_truth import GroundTruth, MaskFiles, id_fault
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder
 
 IMAGES = "images.txt"
 LABELS = "image_class_labels.txt"

@@ -24,12 +24,12 @@ import numpy as np
 from timm.data import ImageNetInfo
 
 from wsol.data.errors import DatasetError
+from wsol.data.files.stores import Folder, ImageStore, Renamed, holds_some
+from wsol.data.files.stores_tar import TarImages
 from wsol.data.formats import wsolevaluation
 from wsol.data.formats.voc import VocImage, read_voc
 from wsol.data.ground_truth import NO_BOXES, GroundTruth, read_lines
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder, ImageStore, Renamed, holds_some
-from wsol.data.stores_tar import TarImages
 
 VALIDATION_TAR = "ILSVRC2012_img_val.tar"
 MAPPING = "mapping.txt"

@@ -25,12 +25,12 @@ import numpy as np
 
 from tdam.errors import check_name
 from wsol.data.benchmarks.listed import Listed
-from wsol.data.decoders import read_header
 from wsol.data.errors import DatasetError, ImageError
+from wsol.data.files.decoders import read_header
+from wsol.data.files.stores import Folder
 from wsol.data.formats.wsolevaluation import has_lists, lists_folder
 from wsol.data.ground_truth import GroundTruth, MaskFiles, read_lines
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder
 
 NAME = "oxford-pets"
 TREE = "oxford-iiit-pet"

@@ -32,12 +32,12 @@ import numpy as np
 
 from tdam.errors import check_name
 from wsol.data.benchmarks.listed import Listed
-from wsol.data.decoders import image_sizes
 from wsol.data.errors import DatasetError
+from wsol.data.files.decoders import image_sizes
+from wsol.data.files.stores import Folder
 from wsol.data.formats.wsolevaluation import has_lists, lists_folder
 from wsol.data.ground_truth import NO_BOXES, GroundTruth, read_lines
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder
 
 NAME = "tiny-imagenet"
 TREE = "tiny-imagenet-200"

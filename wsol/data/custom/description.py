@@ -10,9 +10,9 @@ from typing import Any
 from tdam.errors import UserError
 from wsol.data.custom.classes import classes_from_description
 from wsol.data.errors import DatasetError
+from wsol.data.files.image_files import image_files
 from wsol.data.ground_truth import SPLITS
-from wsol.data.image_files import image_files
-from wsol.yaml_files import read_yaml
+from wsol.runtime.yaml_files import read_yaml
 
 DESCRIPTION = "dataset.yaml"
 YAML_SUFFIXES = (".yaml", ".yml")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from wsol.data.decoders import TURNED, Header
+from wsol.data.files.decoders import TURNED, Header
 from wsol.data.findings import Finding
 from wsol.data.formats.annotations import AnnotatedImage
 

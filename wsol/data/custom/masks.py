@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from wsol.data.custom.frames import Headers
-from wsol.data.decoders import decode_mask, read_headers
 from wsol.data.errors import DatasetError, ImageError
+from wsol.data.files.decoders import decode_mask, read_headers
+from wsol.data.files.stores import Folder
 from wsol.data.findings import Finding
 from wsol.data.ground_truth import MaskFiles
-from wsol.data.stores import Folder
 
 DECODED = 64  # masks that are looked into when a split is opened; the doctor looks into all
 

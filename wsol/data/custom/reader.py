@@ -13,14 +13,14 @@ from wsol.data.custom.description import SplitFiles, read_description
 from wsol.data.custom.frames import Headers, frame_findings, pixel_boxes
 from wsol.data.custom.listed_files import ListedFiles
 from wsol.data.custom.masks import mask_files, mask_findings
-from wsol.data.decoders import Header, read_headers
 from wsol.data.errors import DatasetError, MissingSplitError
+from wsol.data.files.decoders import Header, read_headers
+from wsol.data.files.image_files import image_files
+from wsol.data.files.stores import Folder
 from wsol.data.findings import Finding
 from wsol.data.formats.annotations import AnnotatedImage, Annotations, read_annotations
 from wsol.data.ground_truth import NO_BOXES, GroundTruth
-from wsol.data.image_files import image_files
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder
 
 SHOWN_CLASSES = 12
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from wsol.data.errors import DatasetError
+from wsol.data.files.image_files import is_hidden
 from wsol.data.formats.voc import read_voc
-from wsol.data.image_files import is_hidden
 
 CORNERS = ("x0", "y0", "x1", "y1")
 OTHER_CORNERS = frozenset(

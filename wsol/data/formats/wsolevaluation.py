@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsol.data.errors import DatasetError
+from wsol.data.files.stores import Folder, holds_some
 from wsol.data.ground_truth import IMAGE_IDS, GroundTruth
 from wsol.data.loaded import Loaded
-from wsol.data.stores import Folder, holds_some
 
 FOLDERS = {
     "cub": "CUB",

@@ -17,16 +17,16 @@ from tdam.errors import check_name
 from tdam.files import write_text
 from wsol.data.benchmarks import cub, imagenet, oxford_pets, tiny_imagenet
 from wsol.data.benchmarks.listed import Listed
-from wsol.data.decoders import image_sizes
 from wsol.data.errors import DatasetError
+from wsol.data.files.decoders import image_sizes
+from wsol.data.files.stores import Folder
+from wsol.data.files.stores_tar import TarImages
 from wsol.data.formats import wsolevaluation
 from wsol.data.formats.cub_tables import write_table
 from wsol.data.ground_truth import SPLITS
 from wsol.data.minibirds import minibirds_tree
 from wsol.data.prepare.archives import members, unpack
 from wsol.data.prepare.download import download
-from wsol.data.stores import Folder
-from wsol.data.stores_tar import TarImages
 
 MARKS = ".prepared"
 DOWNLOADS = "downloads"

@@ -1,0 +1,1 @@
+"""Image files: where they lie, and how they are decoded."""

@@ -1,0 +1,1 @@
+"""Maps from gradients: the Grad-CAM family."""

@@ -1,0 +1,1 @@
+"""Maps from scores of masked images: the Score-CAM family."""

@@ -1,0 +1,1 @@
+"""What commands need of the machine they run on: terminal, memory, packages, folders of runs."""
