@@ -17,15 +17,8 @@ from typing import Any
 import cross_stage
 import pandas as pd
 import yaml
-from comparison import (
-    PLAIN,
-    PLAIN_STAGE_GATE,
-    Comparison,
-    attention_settings,
-    parser_of,
-    tdam_settings,
-    train_and_print,
-)
+from comparison import Comparison, parser_of, train_and_print
+from configurations import ATTENTION
 
 from wsol.data.custom import DESCRIPTION, read_description
 from wsol.training import load_recipe
@@ -35,39 +28,9 @@ RUNS = ROOT / "runs" / "photographs_attention"
 CLASSES = 10
 SIDE = 64
 EPOCHS = 4
-
-
-def cross_settings(gate: str, pooled: bool = False, passes: int = 1, **losses: float) -> dict[str, Any]:
-    """Settings of a network with feedback across stages; see `cross_stage`."""
-    return {
-        "model": cross_stage.NAME,
-        "model_args": {"gate": gate, "pooled": pooled, "passes": passes},
-        "method": cross_stage.METHOD,
-        "method_args": losses,
-    }
-
-
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "plain": PLAIN,
-    "se": attention_settings("se"),
-    "cbam": attention_settings("cbam"),
-    "tdam t2 m1": tdam_settings(),
-    "tdam t2 m2": tdam_settings(distance=2),
-    "tdam t2 m1 top": tdam_settings(attention="top"),
-    "tdam t3 m1": tdam_settings(steps=3),
-    "tdam t2 m1 scaled": tdam_settings(spatial_score="scaled"),
-    "plain stage gate": PLAIN_STAGE_GATE,
-    "tdam t2 m1 stage gate": tdam_settings(stage_gate=True),
-    "cross top": cross_settings("top"),
-    "cross top supervised": cross_settings("top", first=0.5),
-    "cross both background": cross_settings("both", first=0.5, background=0.5, area=0.5),
-    "cross class": cross_settings("class", first=0.5),
-    "cross inhibit": cross_settings("inhibit", first=0.5),
-    "cross energy": cross_settings("energy", pooled=True),
-    "cross energy twice": cross_settings("energy", pooled=True, passes=2),
-    "cross pooled background": cross_settings("both", pooled=True, first=0.5, background=0.5, area=0.5),
-    "plain stride 16": {**PLAIN, "model_args": {"output_stride": 16}},
-    "tdam t2 m1 stride 16": tdam_settings(output_stride=16),
+    **ATTENTION,
+    "cross energy twice": {"model": cross_stage.NAME, "model_args": {"passes": 2}},
 }
 
 

@@ -27,22 +27,7 @@ from tdam.files import write_text
 from tdam.macs import count_macs
 from wsol.training import Trainer, TrainingConfig
 
-TDAM = "resnet_mini_tdam"
-# The published module with reduction 16, whose growth of parameters is that of SE.
-JOINT = {"distance": 1, "reduction": 16}
-PLAIN: dict[str, Any] = {"model": "resnet_mini"}
-PLAIN_STAGE_GATE = {"model": TDAM, "model_args": {"steps": 1, "td_blocks": {}, "stage_gate": True}}
 FIGURES = ("top1_cls", "gt_known_loc", "top1_loc", "max_box_acc", "max_box_acc_v2", "pxap")
-
-
-def tdam_settings(**options: Any) -> dict[str, Any]:
-    """Settings of a TDAM network that differs from the first one by `options`."""
-    return {"model": TDAM, "model_args": {**JOINT, **options}}
-
-
-def attention_settings(layer: str) -> dict[str, Any]:
-    """Settings of the plain network with one of timm's attention layers in every block."""
-    return {"model": "resnet_mini", "model_args": {"block_args": {"attn_layer": layer}}}
 
 
 @dataclass(frozen=True)
