@@ -135,8 +135,9 @@ class Comparison:
             if not runs.empty:
                 facts = [str(len(runs)), f"{int(runs.parameters.iloc[0]):,}", f"{runs.macs.iloc[0] / 1e6:.1f}"]
                 means = [mean_and_interval(runs[figure]) for figure in figures]
-                lines.append([name, *facts, *means, gain(runs, plain)])
-        header = ["configuration", "seeds", "parameters", "MMACs", *figures, "max_box_acc against plain"]
+                lines.append([name, *facts, *means, gain(runs, plain), paired_gain(runs, plain)])
+        against = ["max_box_acc against plain", "paired by seed"]
+        header = ["configuration", "seeds", "parameters", "MMACs", *figures, *against]
         return markdown(header, lines)
 
     def table_of_steps(self, figure: str = "max_box_acc") -> str:
@@ -182,6 +183,16 @@ def gain(runs: pd.DataFrame, base: pd.DataFrame, column: str = "max_box_acc") ->
         return "–"
     interval = ttest_ind(runs[column], base[column], equal_var=False).confidence_interval(0.95)
     return f"{(interval.low + interval.high) / 2:+.1f} ± {(interval.high - interval.low) / 2:.1f}"
+
+
+def paired_gain(runs: pd.DataFrame, base: pd.DataFrame, column: str = "max_box_acc") -> str:
+    """Mean difference over common seeds ± half its 95 % interval (Student's t)."""
+    values = runs.set_index("seed")[column] - base.set_index("seed")[column]
+    values = values.dropna()
+    if len(values) < 2 or runs.configuration.iloc[0] == base.configuration.iloc[0]:
+        return "–"
+    half = t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
+    return f"{values.mean():+.1f} ± {half:.1f}"
 
 
 def markdown(header: list[str], lines: list[list[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The networks that the attention experiments compare: settings of training that differ from the plain network's in one thing.
+"""The networks that the attention experiments compare: settings of training, each unlike the plain one in one thing.
 
 `ATTENTION` is what is trained on drawn birds and on photographs alike, so that the verdicts can be compared.
 """

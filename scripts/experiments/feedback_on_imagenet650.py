@@ -3,10 +3,10 @@
 python scripts/experiments/feedback_on_imagenet650.py --photographs ../shared/real    # finished runs are kept
 python scripts/experiments/feedback_on_imagenet650.py --photographs ../shared/real --table
 
-The photographs of one half (even and odd in turn) train the last two stages and the last convolution, image labels only;
-classifier, earlier stages and all running statistics stay as published. Each image is judged by the network that has not
-seen it. One row per configuration, seed and step goes to docs/data/imagenet650_feedback.csv, and the figures of
-attention shift to docs/data/imagenet650_shift.csv. Thresholds of the shift are the fixed one: no box chooses anything.
+The photographs of one half (even and odd in turn) train the last two stages and the last convolution, image labels
+only; classifier, earlier stages and all running statistics stay as published. Each image is judged by the network that
+has not seen it. One row per configuration, seed and step goes to docs/data/imagenet650_feedback.csv, the figures of
+attention shift to docs/data/imagenet650_shift.csv. The shift is taken at the fixed threshold: no box chooses anything.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def table(photographs: Photographs, rows: pd.DataFrame) -> str:
 
 
 def table_of_shift(rows: pd.DataFrame) -> str:
-    """Figures of the attention shift of every configuration and group: means over seeds, least and largest in brackets."""
+    """Figures of the attention shift: means over seeds, and the widest ends of the seeds' intervals."""
     lines = []
     for (name, group), runs in rows.groupby(["configuration", "group"], sort=False):
         for figure, found in runs.groupby("figure", sort=False):

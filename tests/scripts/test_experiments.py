@@ -48,7 +48,7 @@ def test_finished_runs_are_kept_in_order_and_not_repeated(script, tmp_path: Path
     assert rows.configuration.tolist() == ["plain"] * 9 + ["other"] * 9
     last = comparison.last_steps(rows)
     assert sorted(last[last.configuration == "plain"].max_box_acc) == [60.0, 61.0, 62.0]
-    assert "| other | 3 | 1,000 | 1.0 | 61.0 ± 2.5 | +0.0 ± 2.3 |" in one.table()
+    assert "| other | 3 | 1,000 | 1.0 | 61.0 ± 2.5 | +0.0 ± 2.3 | +0.0 ± 0.0 |" in one.table()
 
 
 def test_classes_are_spread_evenly_and_boxes_kept(script, tmp_path: Path) -> None:
@@ -89,15 +89,23 @@ def test_a_paired_interval_of_equal_hits_is_zero(script) -> None:
 
 
 def test_hands_down_what_was_found(script) -> None:
-    """Pooling gives the gate-weighted mean back, and the map of any class is the gate up to a factor."""
+    """Pooling gives the energy-weighted mean back, and the map of any class is the energy up to a factor."""
     import torch
 
     cross_stage = script("cross_stage")
-    generator = torch.Generator().manual_seed(0)
-    gate = torch.rand(2, 1, 4, 5, generator=generator)
-    features = torch.rand(2, 3, 4, 5, generator=generator)
-    found = cross_stage.handed_down(gate, features)
-    weighted = (gate * features).sum((2, 3)) / gate.sum((2, 3))
+    features = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    energy = features.mean(1, keepdim=True)
+    found = cross_stage.HandDown()(features)
+    weighted = (energy * features).sum((2, 3)) / energy.sum((2, 3))
     torch.testing.assert_close(found.mean((2, 3)), weighted, rtol=1e-4, atol=1e-5)
-    ratio = torch.einsum("d,bdhw->bhw", torch.tensor([0.5, -2.0, 1.0]), found) / gate[:, 0]
+    ratio = torch.einsum("d,bdhw->bhw", torch.tensor([0.5, -2.0, 1.0]), found) / energy[:, 0]
     torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-3, atol=1e-5)
+
+
+def test_differences_are_paired_by_seed(script) -> None:
+    """Seeds that one side lacks do not count, and what a seed does to both sides cancels."""
+    comparison = script("comparison")
+    plain = pd.DataFrame([row("plain", seed, "1", value) for seed, value in ((2, 90.0), (0, 10.0), (1, 50.0))])
+    other = pd.DataFrame([row("other", seed, "1", value) for seed, value in ((1, 53.0), (0, 11.0), (7, 0.0))])
+    assert comparison.paired_gain(other, plain) == "+2.0 ± 12.7"
+    assert comparison.paired_gain(plain, plain) == "–"
