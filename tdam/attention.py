@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from tdam.errors import UserError, check_name
 
-ATTENTIONS = ("joint", "top", "sum", "mapping", "recurrent", "identity")
+SEARCHLIGHTS = ("joint", "top", "sum")
+ATTENTIONS = (*SEARCHLIGHTS, "mapping", "recurrent", "identity")
 POOLINGS = ("max", "avg", "learned", "learned_shared")
 POOLING_COMBINES = ("sum", "mean")
 ORDERS = ("channel_spatial", "spatial_channel", "channel", "spatial", "parallel")
@@ -50,8 +51,6 @@ class TopDownAttention(nn.Module):
         reduction: The hidden width is Ct // reduction, for both inputs.
         hidden_channels: The hidden width itself; None takes it from `reduction`.
         pool_grid: Side of the grid that "learned" poolings read.
-        identity: Divide the modulated map by what a zero searchlight does to it, so that a module that
-            starts with one starts as identity. The divisor is part of the state, as it changes the function.
 
     Raises:
         UnknownNameError: For a name that is not listed above.
@@ -73,7 +72,6 @@ class TopDownAttention(nn.Module):
         reduction: int = 16,
         hidden_channels: int | None = None,
         pool_grid: int = 8,
-        identity: bool = False,
     ) -> None:
         super().__init__()
         self.attention = check_name("attention", attention, ATTENTIONS)
@@ -84,7 +82,7 @@ class TopDownAttention(nn.Module):
         self.channel_gate = check_name("channel_gate", channel_gate, CHANNEL_GATES)
         self.spatial_score = check_name("spatial_score", spatial_score, SPATIAL_SCORES)
         self.pool_grid = pool_grid
-        self.identity = identity
+        self.is_divided = False
 
         if attention == "identity":
             if bottom_channels != top_channels:
@@ -111,8 +109,6 @@ class TopDownAttention(nn.Module):
             self.top_pool = nn.Linear(pool_grid**2, 1)
             if attention != "top":
                 self.bottom_pool = nn.Linear(pool_grid**2, 1)
-        if identity:
-            self.register_buffer("divisor", torch.tensor(self.gate_at_zero()))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -133,19 +129,25 @@ class TopDownAttention(nn.Module):
         Raises:
             UserError: If it is zero.
         """
-        channels = self.expand.out_channels
-        channel = {"sigmoid": 0.5, "softmax": 1 / channels, "none": 0.0}[self.channel_gate]
-        gate = {"channel": channel, "spatial": 0.5, "parallel": channel + 0.5}.get(self.order, channel * 0.5)
+        gate = gate_of_zero_searchlight(self.order, self.channel_gate, self.expand.out_channels)
         if gate == 0:
             raise UserError(f"channel_gate {self.channel_gate!r} with a zero searchlight lets nothing pass")
         return gate
+
+    def divide_by_gate(self) -> None:
+        """Divide the modulated map by what a zero searchlight does to it, so that such a module is the identity.
+
+        The divisor is part of the state from now on, as it changes the function.
+        """
+        self.is_divided = True
+        self.register_buffer("divisor", self.expand.weight.new_tensor(self.gate_at_zero()))
 
     def forward(self, bottom: Tensor, top: Tensor) -> Tensor:
         """Return the bottom map (B, Cb, hb, wb), modulated by the top map (B, Ct, ht, wt)."""
         if not hasattr(self, "expand"):
             return self.replace(bottom, top)
         modulated = self.modulate(bottom, self.searchlight(bottom, top))
-        return modulated / self.divisor if self.identity else modulated
+        return modulated / self.divisor if self.is_divided else modulated
 
     def replace(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The forms without searchlight, as the class describes them."""
@@ -222,6 +224,16 @@ class TopDownAttention(nn.Module):
             f"attention={self.attention!r}, pooling={self.pooling}, pooling_combine={self.pooling_combine!r}, "
             f"order={self.order!r}, channel_gate={self.channel_gate!r}, spatial_score={self.spatial_score!r}"
         )
+
+
+def gate_of_zero_searchlight(order: str, channel_gate: str, channels: int = 1) -> float:
+    """The factor that a zero searchlight applies to every place and channel of a map of `channels`.
+
+    >>> gate_of_zero_searchlight("channel_spatial", "sigmoid")
+    0.25
+    """
+    channel = {"sigmoid": 0.5, "softmax": 1 / channels, "none": 0.0}[channel_gate]
+    return {"channel": channel, "spatial": 0.5, "parallel": channel + 0.5}.get(order, channel * 0.5)
 
 
 def check_pooling(pooling: Sequence[str]) -> tuple[str, ...]:

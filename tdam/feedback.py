@@ -1,6 +1,6 @@
 """Feedback inside a residual block: its branch runs T times, each time on a map that attention has modulated.
 
-A family joins by one small subclass of `FeedbackBlock` beside its timm block, which cuts the residual
+A family joins by one small subclass of `FeedbackBlock` beside its own block, which cuts the residual
 branch into segments. The distance m is the number of last segments that every step runs again:
 
     b = segments before the cut (x)
@@ -17,27 +17,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from tdam.attention import (
-    ATTENTIONS,
-    CHANNEL_GATES,
-    ORDERS,
-    POOLING_COMBINES,
-    SPATIAL_SCORES,
-    TopDownAttention,
-    check_pooling,
-)
-from tdam.errors import UserError, check_name
-from tdam.td_blocks import check_td_blocks
-
-STEP_NORMS = ("own", "none")
-INITS = ("random", "identity")
-MOST_STEPS = 64  # the literature takes 2 or 3; a typing error shall not fill the memory
+from tdam.attention import TopDownAttention
+from tdam.errors import UserError
+from tdam.options import FeedbackOptions
 
 
 class Segment(NamedTuple):
@@ -55,79 +43,8 @@ class Segment(NamedTuple):
     norms: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class FeedbackOptions:
-    """Where and how a network gets feedback; the options of `TopDownAttention` besides.
-
-    Args:
-        steps: T, how often the repeated part of a block runs.
-        distance: m, how many segments of the residual branch are repeated.
-        attention: See `TopDownAttention`, as the six options after it.
-        pooling: One or more pooling names.
-        pooling_combine: "sum" or "mean".
-        order: Order of the channel and the spatial step.
-        channel_gate: Nonlinearity of the channel step.
-        spatial_score: What the spatial step takes the sigmoid of: "sum" or "scaled".
-        reduction: Top channels per hidden channel.
-        hidden_channels: Hidden channels, in place of `reduction`.
-        pool_grid: Side of the grid of learned poolings; None: as the block's family does.
-        step_norm: "own": steps after the first have batch norms of their own; "none": they have none.
-        init: "random": attention as timm draws a ResNet's convolutions; "identity": the searchlight
-            starts at zero and what it does to the map is undone, so that in eval mode every step
-            starts with the output of the first.
-        td_blocks: Stage number (from 1) -> block indices (from 0) in it, or "all". Indices past a
-            stage's end are ignored, so that one list serves networks of several depths. None: all
-            blocks of the last two stages.
-        stage_gate: Put a spatial gate over the last stage (ours, see `tdam.gate`); ResNets only.
-
-    Raises:
-        UserError: For a value out of range; UnknownNameError for an unknown name.
-    """
-
-    steps: int = 2
-    distance: int = 1
-    attention: str = "joint"
-    pooling: Sequence[str] = ("avg",)
-    pooling_combine: str = "sum"
-    order: str = "channel_spatial"
-    channel_gate: str = "sigmoid"
-    spatial_score: str = "sum"
-    reduction: int = 16
-    hidden_channels: int | None = None
-    pool_grid: int | None = None
-    step_norm: str = "own"
-    init: str = "random"
-    td_blocks: Mapping[int, str | Sequence[int]] | None = None
-    stage_gate: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("distance", 0), ("reduction", 1), ("hidden_channels", 1), ("pool_grid", 1)):
-            value = getattr(self, name)
-            if value is None and name in ("hidden_channels", "pool_grid"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise UserError(f"{name} must be an integer of at least {least}, not {value!r}")
-        if self.steps > MOST_STEPS:
-            raise UserError(f"steps must be at most {MOST_STEPS}, not {self.steps}: every step has norms of its own")
-        check_name("attention", self.attention, ATTENTIONS)
-        check_name("pooling_combine", self.pooling_combine, POOLING_COMBINES)
-        check_name("order", self.order, ORDERS)
-        check_name("channel_gate", self.channel_gate, CHANNEL_GATES)
-        check_name("spatial_score", self.spatial_score, SPATIAL_SCORES)
-        check_name("step_norm", self.step_norm, STEP_NORMS)
-        check_name("init", self.init, INITS)
-        object.__setattr__(self, "pooling", check_pooling(self.pooling))
-        if self.td_blocks is not None:
-            object.__setattr__(self, "td_blocks", check_td_blocks(self.td_blocks))
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of all options."""
-        return tuple(option.name for option in fields(cls))
-
-
 class FeedbackBlock(nn.Module):
-    """A residual block with feedback. A family's subclass inherits from this first, then from its timm block.
+    """A residual block with feedback. A family's subclass inherits from this first, then from the plain block.
 
     The subclass states its segments, its output's channels, and how the branch meets the shortcut. Step
     t ≥ 1 has its own copies of the norms in the repeated segments, `bn3_1` beside `bn3`.
@@ -273,7 +190,6 @@ class FeedbackBlock(nn.Module):
             reduction=options.reduction,
             hidden_channels=options.hidden_channels,
             pool_grid=options.pool_grid or self.default_pool_grid(),
-            identity=options.init == "identity" and not self._norms_can_undo(),
         )
         for name in self.repeated_norms():
             for step in range(1, self.steps):
@@ -286,6 +202,15 @@ class FeedbackBlock(nn.Module):
         """Name of the norm that reads a bias-free linear image of the modulated map; None if there is none."""
         norms = self.segments()[-self.distance].norms if self.distance else ()
         return norms[0] if norms else None
+
+    def start_from_plain_weights(self) -> None:
+        """Start the feedback parts anew, now that the plain parts have the weights of a plain network.
+
+        Raises:
+            UserError: See `reset_feedback`.
+        """
+        self.options = self.options.on_plain_weights()
+        self.reset_feedback()
 
     @torch.no_grad()
     def reset_feedback(self) -> None:
@@ -302,10 +227,12 @@ class FeedbackBlock(nn.Module):
         if self.options.init == "identity":
             self.attention.zero_searchlight()
             gate = self.attention.gate_at_zero()
-            if self._norms_can_undo():
-                name = str(self.scalable_norm())
-                for step in range(1, self.steps):
-                    _scale_norm(self.norm_at(name, 0), self.norm_at(name, step), gate**step)
+            if not self._norms_can_undo():
+                self.attention.divide_by_gate()
+                return
+            name = str(self.scalable_norm())
+            for step in range(1, self.steps):
+                _scale_norm(self.norm_at(name, 0), self.norm_at(name, step), gate**step)
 
     def _norms_can_undo(self) -> bool:
         """Whether step norms can undo what a zero searchlight does to the modulated map."""
@@ -330,16 +257,18 @@ def _scale_norm(first: Any, norm: Any, scale: float) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """What TDAM needs to know about one timm network class.
+    """What TDAM needs to know about one network class.
 
     Args:
-        network: The timm class.
-        blocks: timm block class -> its feedback block, a subclass of `FeedbackBlock` and of that class.
+        network: The class.
+        blocks: Block class -> its feedback block, a subclass of `FeedbackBlock` and of that class.
         stages: The blocks of every stage of a network, in order of computation.
         foreign_name: The name of a tensor of ours in other people's files, where they name it differently.
         replaced_head: Beginnings of names of fully connected layers that plain files hold and the family does without;
             its own classifier starts anew then.
         add_stage_gate: Puts a gate over a network's last stage (`tdam.gate`); None where that cannot be done.
+        carrier: Subclass of `network` that adds `forward_features`, `forward_head` and `get_classifier` and no state,
+            for libraries whose networks lack them; None for timm's.
     """
 
     network: type[nn.Module]
@@ -348,6 +277,7 @@ class Family:
     foreign_name: Callable[[str], str] = str
     replaced_head: tuple[str, ...] = ()
     add_stage_gate: Callable[[Any], None] | None = None
+    carrier: type[nn.Module] | None = None
 
 
 def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) -> nn.Module:
@@ -358,6 +288,9 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
     """
     if hasattr(model, "feedback"):
         raise UserError(f"this {type(model).__name__} has feedback already")
+    if family.carrier is not None and type(model) is not family.network:
+        name = f"{family.network.__module__}.{family.network.__name__}"
+        raise UserError(f"no feedback for a {type(model).__name__}, a subclass of {name}: it may run in another order")
     stages = [list(stage) for stage in family.stages(model)]
     if options.td_blocks is None:
         options = replace(options, td_blocks={len(stages) - 1: "all", len(stages): "all"})
@@ -382,5 +315,7 @@ def insert_feedback(model: nn.Module, family: Family, options: FeedbackOptions) 
         if family.add_stage_gate is None:
             raise UserError(f"a {type(model).__name__} cannot have a stage_gate; ResNets can")
         family.add_stage_gate(model)
+    if family.carrier is not None:
+        model.__class__ = family.carrier
     cast(Any, model).feedback = options
     return model

@@ -12,7 +12,7 @@ from torch import nn
 from tdam.checkpoints import load_checkpoint, read_config
 from tdam.checkpoints.published import cached_weights, fetching_weights
 from tdam.errors import CheckpointError, UserError, check_name
-from tdam.feedback import FeedbackOptions
+from tdam.options import FeedbackOptions
 from tdam.strides import set_strides
 
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from tdam.checkpoints import load_checkpoint
 from tdam.checkpoints.releases import fetch_release
-from tdam.families.known import add_feedback
-from tdam.feedback import FeedbackBlock, FeedbackOptions
+from tdam.families.known import family_of
+from tdam.feedback import Family, FeedbackBlock, insert_feedback
+from tdam.options import FeedbackOptions
 
 default_cfgs: dict[str, Any] = {}
 
@@ -34,14 +35,14 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
         options = FeedbackOptions(**{**published[tag], **chosen})
 
         def build(num_classes: int = 1000, **arguments: Any) -> nn.Module:
-            if not pretrained:
-                model = add_feedback(timm.create_model(base, num_classes=num_classes, **arguments), options)
+            path = fetch_release(f"{name}.{tag}") if pretrained else None
+            model = timm.create_model(base, num_classes=1000 if pretrained else num_classes, **arguments)
+            insert_feedback(model, cast(Family, family_of(model)), options)
+            if path is None:
                 for module in model.modules():
-                    if isinstance(module, FeedbackBlock) and options.init == "random":
+                    if isinstance(module, FeedbackBlock) and options.init != "identity":
                         module.show_earlier_steps()
                 return model
-            path = fetch_release(f"{name}.{tag}")
-            model = add_feedback(timm.create_model(base, num_classes=1000, **arguments), options)
             load_checkpoint(model, path)
             if num_classes != 1000:
                 cast(Any, model).reset_classifier(num_classes)

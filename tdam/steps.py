@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from tdam.errors import UserError, check_name
-from tdam.feedback import FeedbackBlock, FeedbackOptions
+from tdam.feedback import FeedbackBlock
+from tdam.options import FeedbackOptions
 
 SCOPES = ("last", "all")
 

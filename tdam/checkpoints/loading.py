@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors
 import safetensors.torch
@@ -57,8 +57,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
 
     Reads safetensors (ours or timm's) and PyTorch files (timm's, torchvision's, Lightning's, the TDAM authors'
     `.pth.tar` and others, see `tdam.checkpoints.weight_files`). Nothing from a file is executed. A file without
-    feedback parts loads into a TDAM network of the same backbone: its feedback parts start anew as
-    `FeedbackOptions.init` says, norms of later steps as copies of the first's, and the report names them. A plain
+    feedback parts loads into a TDAM network of the same backbone: its feedback parts start anew, by default so that
+    every step computes what the plain network does (`FeedbackOptions.init`), and the report names them. A plain
     VGG-16 brings its convolutions; the classifier after global pooling starts anew.
 
     Args:
@@ -72,6 +72,9 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     path, expected = Path(path), model.state_dict()
     content = read_state_dict(path)
     state, new_head = in_our_names(model, content, path), _has_replaced_head(model, content)
+    # Attentions that started as the identity may carry a divisor, of which a new network knows nothing yet.
+    divided = [block for block in _feedback_blocks(model) if f"{block}.attention.divisor" in state]
+    expected |= {f"{block}.attention.divisor": state[f"{block}.attention.divisor"] for block in divided}
     # Counters that no forward pass reads; files older than PyTorch 0.4.1, such as torchvision's, lack them.
     missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
     plain = not any(_is_feedback(key, expected) for key in state)
@@ -81,14 +84,28 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     problems = _problems(state, expected, [key for key in missing if key not in initialised])
     if problems:
         raise CheckpointError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}; nothing was loaded")
+    for block in divided:
+        _feedback_blocks(model)[block].attention.divide_by_gate()
     model.load_state_dict(state, strict=False)
     if initialised:
-        for module in model.modules():
-            if isinstance(module, FeedbackBlock):
-                module.reset_feedback()
-            if isinstance(module, GatedStage):
-                module.reset_gate()
+        _start_from_plain_weights(model)
     return LoadReport(path, len(state), initialised, find_config(path))
+
+
+def _feedback_blocks(model: nn.Module) -> dict[str, FeedbackBlock]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, FeedbackBlock)}
+
+
+def _start_from_plain_weights(model: nn.Module) -> None:
+    """Start everything that feedback adds, on the weights of a plain network."""
+    for module in model.modules():
+        if isinstance(module, FeedbackBlock):
+            module.start_from_plain_weights()
+        if isinstance(module, GatedStage):
+            module.reset_gate()
+    feedback = getattr(model, "feedback", None)
+    if feedback is not None:
+        cast(Any, model).feedback = feedback.on_plain_weights()
 
 
 def in_our_names(model: nn.Module, state: StateDict, path: str | os.PathLike[str]) -> StateDict:

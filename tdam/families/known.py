@@ -1,4 +1,4 @@
-"""The families of timm networks that can carry feedback."""
+"""The families of networks that can carry feedback."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from tdam.errors import UserError
 from tdam.families.convnext import CONVNEXT
 from tdam.families.efficientnet import EFFICIENTNET, MOBILENETV3
 from tdam.families.resnet import RESNET
+from tdam.families.torchvision_resnet import TORCHVISION_RESNET
 from tdam.families.vgg import VGG_GAP
-from tdam.feedback import Family, FeedbackOptions, insert_feedback
+from tdam.feedback import Family, insert_feedback
+from tdam.options import FeedbackOptions
 
 FAMILIES: dict[type[nn.Module], Family] = {
-    family.network: family for family in (RESNET, CONVNEXT, EFFICIENTNET, MOBILENETV3, VGG_GAP)
+    family.network: family for family in (RESNET, CONVNEXT, EFFICIENTNET, MOBILENETV3, VGG_GAP, TORCHVISION_RESNET)
 }
 
 
@@ -27,9 +29,10 @@ def family_of(model: nn.Module) -> Family | None:
 
 
 def add_feedback(model: nn.Module, options: FeedbackOptions | None = None) -> nn.Module:
-    """Give a plain timm network feedback, in place; its weights stay.
+    """Give a plain network of timm or torchvision feedback, in place; its weights stay.
 
-    With `FeedbackOptions(init="identity")` a pretrained network starts as good as it was.
+    Unless the options name another `init`, a pretrained network starts as good as it was: every step computes what
+    the plain network computes, in eval mode.
 
     Args:
         model: A network of a known family.
@@ -43,6 +46,13 @@ def add_feedback(model: nn.Module, options: FeedbackOptions | None = None) -> nn
     """
     family = family_of(model)
     if family is None:
-        known = ", ".join(sorted(network.__name__ for network in FAMILIES))
-        raise UserError(f"no feedback for a {type(model).__name__}; families: {known}")
-    return insert_feedback(model, family, options or FeedbackOptions())
+        raise UserError(
+            f"no feedback for a {type(model).__name__} of {type(model).__module__.partition('.')[0]}; "
+            f"families: {', '.join(known_families())}. docs/adding-a-family.md shows the adapter of another one"
+        )
+    return insert_feedback(model, family, (options or FeedbackOptions()).on_plain_weights())
+
+
+def known_families() -> list[str]:
+    """Network classes that can carry feedback, each with its library."""
+    return sorted(f"{network.__name__} of {network.__module__.partition('.')[0]}" for network in FAMILIES)

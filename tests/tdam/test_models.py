@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from tdam_families import assert_close, images, trained
 from timm.models.resnet import ResNet
 from torch import nn
 
@@ -113,7 +114,7 @@ def test_errors_say_how_to_mend(name: str, options: dict, error: type[UserError]
 
 
 def test_plain_networks_of_other_families_get_no_feedback() -> None:
-    with pytest.raises(UserError, match=r"no feedback for a RegNet; families: .*ResNet"):
+    with pytest.raises(UserError, match=r"no feedback for a RegNet of timm; families: .*ResNet of timm, ResNet of torchvision"):
         tdam.add_feedback(tdam.create_model("regnetx_002"), tdam.FeedbackOptions())
     with pytest.raises(UserError, match="already"):
         tdam.add_feedback(tdam.create_model("resnet_mini_tdam"), tdam.FeedbackOptions())
@@ -131,3 +132,53 @@ def test_add_feedback_keeps_a_networks_weights() -> None:
 def test_a_transformer_of_another_input_size_says_so_in_its_configuration():
     model = tdam.create_model("vit_tiny_patch16_224", num_classes=2, img_size=(32, 48), depth=1)
     assert timm.data.resolve_model_data_config(model)["input_size"] == (3, 32, 48)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "identity"),
+        ({"init": "random"}, "random"),
+        ({"attention": "mapping"}, "random"),
+        ({"channel_gate": "none"}, "random"),
+        ({"channel_gate": "none", "order": "parallel"}, "identity"),
+        ({"step_norm": "none"}, "random"),
+    ],
+)
+def test_feedback_on_weights_starts_as_the_plain_network_where_it_can(options: dict, expected: str) -> None:
+    model = tdam.add_feedback(tdam.create_model("resnet_mini"), tdam.FeedbackOptions(**options))
+    assert model.feedback.init == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet_mini_tdam", {"zero_init_last": False}),
+        ("convnext_tiny_tdam", {"dims": (16, 32, 48, 64), "depths": (1, 1, 1, 1), "ls_init_value": 0.5}),
+        ("efficientnet_lite0_tdam", {}),
+    ],
+)
+@torch.no_grad()
+def test_a_plain_file_starts_every_step_as_the_plain_network(name: str, options: dict, tmp_path: Path) -> None:
+    """Also where the attention carries a divisor (ConvNeXt), which the file of the trained network then holds."""
+    plain = trained(tdam.create_model(name.removesuffix("_tdam"), num_classes=3, **options))
+    expected = plain(images())
+    torch.save(plain.state_dict(), tmp_path / "plain.pth")
+    created = tdam.create_model(name, num_classes=3, checkpoint=tmp_path / "plain.pth", **options)
+    assert created.feedback.init == "identity"
+    for logits in tdam.forward_steps(created.eval(), images(), "all").logits:
+        assert_close(logits, expected, 2e-5)
+
+    for module in created.modules():
+        if isinstance(module, FeedbackBlock):
+            module.attention.expand.weight.normal_()
+    config = {"model": name, "num_classes": 3, "model_args": options}
+    tdam.save_checkpoint(created, tmp_path / "trained.safetensors", config)
+    opened, _ = tdam.load_model(tmp_path / "trained.safetensors")
+    torch.testing.assert_close(opened(images()), created(images()))
+    assert not torch.allclose(opened(images()), expected, rtol=1e-3)
+
+    kept_random = tdam.create_model(name, num_classes=3, init="random", checkpoint=tmp_path / "plain.pth", **options)
+    assert kept_random.feedback.init == "random"
+    last = tdam.forward_steps(kept_random.eval(), images(), "all").logits[-1]
+    assert not torch.allclose(last, expected, rtol=1e-3)
