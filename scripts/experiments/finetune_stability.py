@@ -152,7 +152,7 @@ def run(images: Images, weights: Path, configuration: Configuration, seed: int) 
     model = network_of(configuration, weights)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
     rows: list[dict[str, Any]] = [{"step": 0, "accuracy": accuracy(model, images)}]
-    for step, (batch, labels) in zip(range(1, STEPS + 1), batches(images, seed)):
+    for step, (batch, labels) in zip(range(1, STEPS + 1), batches(images, seed), strict=False):
         logits = model(batch)
         loss = nn.functional.cross_entropy(logits, labels)
         optimizer.zero_grad()
