@@ -114,7 +114,8 @@ def test_errors_say_how_to_mend(name: str, options: dict, error: type[UserError]
 
 
 def test_plain_networks_of_other_families_get_no_feedback() -> None:
-    with pytest.raises(UserError, match=r"no feedback for a RegNet of timm; families: .*ResNet of timm, ResNet of torchvision"):
+    known = r"no feedback for a RegNet of timm; families: .*ResNet of timm, ResNet of torchvision"
+    with pytest.raises(UserError, match=known):
         tdam.add_feedback(tdam.create_model("regnetx_002"), tdam.FeedbackOptions())
     with pytest.raises(UserError, match="already"):
         tdam.add_feedback(tdam.create_model("resnet_mini_tdam"), tdam.FeedbackOptions())
