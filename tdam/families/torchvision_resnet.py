@@ -13,6 +13,12 @@ from tdam.gate import add_stage_gate
 class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
     """torchvision's BasicBlock with feedback; distance 1 repeats conv2, 2 repeats conv1 and conv2."""
 
+    # torchvision has no types that a checker reads.
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    relu: nn.ReLU
+    downsample: nn.Module | None
+
     def segments(self) -> tuple[Segment, ...]:
         """conv1 to its activation; conv2 and its norm."""
         return (
@@ -41,6 +47,12 @@ class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
 
 class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
     """torchvision's Bottleneck with feedback; distance m repeats the last m of its three convolutions."""
+
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    conv3: nn.Conv2d
+    relu: nn.ReLU
+    downsample: nn.Module | None
 
     def segments(self) -> tuple[Segment, ...]:
         """conv1, conv2 and conv3, each with its norm, the first two with their activation."""
