@@ -94,7 +94,7 @@ def lists_digest(ground_truth: GroundTruth) -> str:
     """SHA-256 of everything that a split's lists say of its images."""
     digest = hashlib.sha256()
     texts = (ground_truth.dataset, ground_truth.split, ground_truth.image_ids, ground_truth.class_names)
-    digest.update(repr((texts, ground_truth.masks)).encode("utf-8", "surrogatepass"))
+    digest.update(repr((texts, ground_truth.masks)).encode())
     for array in (ground_truth.labels, ground_truth.sizes, *ground_truth.boxes):
         digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
     return digest.hexdigest()

@@ -25,12 +25,15 @@ WIDTH, HEIGHT = 28, 20  # of the score maps; images are of another shape, and ne
 class ArraySource:
     """Score maps and logits held in arrays."""
 
-    def __init__(self, score_maps, logits, batch_size=4, unreadable=(), stop_after=None):
+    def __init__(self, score_maps, logits, batch_size=4, unreadable=(), stop_after=None, degenerate=()):
         self.score_maps = score_maps
         self.logits = logits
         self.batch_size = batch_size
         self.unreadable = set(unreadable)
         self.stop_after = stop_after
+        self.degenerate = np.zeros(score_maps.shape[:2], np.bool_)
+        for step, image in degenerate:
+            self.degenerate[step, image] = True
         self.steps = len(score_maps)
         self.map_size = score_maps.shape[-2:]
         self.has_logits = logits is not None
@@ -51,7 +54,7 @@ class ArraySource:
                 predicted_maps=None if self.logits is None else maps[..., ::-1].copy(),
                 predicted_cams=None if self.logits is None else maps[..., ::4, ::4],
                 logits=None if self.logits is None else self.logits[:, chunk],
-                degenerate=np.zeros((self.steps, len(chunk)), np.bool_),
+                degenerate=self.degenerate[:, chunk],
                 unreadable=faults,
             )
 

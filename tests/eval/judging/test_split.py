@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 import socket
 
@@ -13,7 +14,8 @@ from tiny_source import HEIGHT, PROTOCOL, WIDTH, ArraySource, integers, judge, j
 
 from eval.analysis.curves import count_split
 from eval.judging.process import Process
-from eval.judging.split import SECONDS_BETWEEN_SAVES, judge_split, unfinished
+from eval.judging.records import read_records
+from eval.judging.split import SECONDS_BETWEEN_SAVES, Judging, judge_split, unfinished
 from eval.judging.thresholds import Thresholds
 from eval.measures.tdam_steps import filter_steps, heat_map_box, right_at_any_step
 from eval.protocols import get_protocol
@@ -200,9 +202,69 @@ def test_two_processes_count_the_same_integers(tmp_path, num_images):
             assert faults == alone.faults
 
 
-def test_one_process_alone_is_the_first():
-    assert Process().is_first
-    assert Process().share(3).tolist() == [0, 1, 2]
+def test_records_of_two_processes_are_those_of_one_in_the_same_order(tmp_path, monkeypatch):
+    """The two are judged here one after the other; the second hears of the first's faults."""
+    truth, maps, logits = tiny_split(num_images=14)
+    source = ArraySource(maps, logits, batch_size=3, unreadable=[1, 4, 12])
+    alone = judge(tmp_path / "one", source, truth)
+    gathered = []
+
+    def gather(values, value):
+        gathered.append(value)
+        values[:] = [*gathered, {}][:2]
+
+    monkeypatch.setattr("torch.distributed.barrier", lambda: None)
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    for rank in range(2):
+        both = judge(tmp_path / "two", source, truth, process=Process(rank, 2))
+    monkeypatch.setattr("eval.judging.split.read_records", functools.partial(read_records, chunk=3))
+    kept = np.concatenate(list(both.records()))
+    assert kept.tobytes() == np.concatenate(list(alone.records())).tobytes()
+    assert both.faults == alone.faults == {f"{image}.png": "truncated" for image in (1, 4, 12)}
+
+
+def test_a_state_is_saved_when_more_than_ten_seconds_have_passed(tmp_path, monkeypatch):
+    truth, maps, logits = tiny_split(num_images=22)
+    now, saved = [1000.0], []
+
+    def five_seconds(batch):
+        now[0] += 5
+
+    monkeypatch.setattr("eval.judging.split.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("eval.judging.split.save_state", lambda path, done, *_: saved.append(done.images))
+    judge(tmp_path, ArraySource(maps, logits), truth, watch=five_seconds)
+    assert saved == [12, 22, 22], "after 15 and 30 seconds, and at the end"
+
+
+@pytest.mark.parametrize("change", ["processes", "batch_size", "lists", "selection", "record_bytes", "mine"])
+def test_a_state_knows_what_it_is_of(tmp_path, change):
+    truth, maps, logits = tiny_split()
+    other = dataclasses.replace(truth, labels=(truth.labels + 1) % 7)
+
+    def run(folder, changed, **options):
+        source = ArraySource(maps, logits, batch_size=3 if changed == "batch_size" else 4)
+        thresholds = Thresholds(0.2, rules=("otsu",) if changed == "record_bytes" else ())
+        process = Process(0, 2) if changed == "processes" else Process()
+        return Judging(
+            source,
+            other if changed == "lists" else truth,
+            PROTOCOL,
+            thresholds,
+            folder,
+            process=process,
+            selection=other if changed == "selection" else None,
+            facts={"mine": changed == "mine"},
+            **options,
+        )
+
+    with run(tmp_path, None) as judging:
+        judging.take(next(ArraySource(maps, logits).batches([0, 1])))
+    with pytest.raises(UserError, match=rf"[(\s]{change} was "):
+        run(tmp_path, change, resume=True)
+    with run(tmp_path, None, resume=True) as judging:
+        assert judging.left() == list(range(2, 13))
+    with run(tmp_path, None) as judging:
+        assert judging.left() == list(range(13)), "without resume all are judged anew"
 
 
 def test_the_tdam_protocol_also_gives_the_authors_accuracy(tmp_path):

@@ -1,0 +1,108 @@
+"""Processes: who judges what, and how they find each other; the others are stood in for, `test_split` starts some."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.judging.process import Process, end_process, start_process
+
+
+@given(images=st.integers(0, 40), batch_size=st.integers(1, 7), count=st.integers(1, 5))
+def test_every_batch_is_judged_by_one_process_in_turn(images, batch_size, count):
+    batches = [list(range(images))[start : start + batch_size] for start in range(0, images, batch_size)]
+    for rank in range(count):
+        own = [image for batch in batches[rank::count] for image in batch]
+        assert Process(rank, count).share(images, batch_size).tolist() == own
+
+
+def test_one_process_alone_is_the_first_and_asks_nobody(monkeypatch):
+    monkeypatch.setattr(dist, "barrier", lambda: pytest.fail("there is nobody to wait for"))
+    alone = Process()
+    assert alone.is_first
+    assert alone.share(3).tolist() == [0, 1, 2]
+    assert alone.gather("a") == ["a"]
+    alone.wait()
+
+
+def test_several_processes_wait_and_gather_in_order_of_rank(monkeypatch):
+    waited = []
+
+    def fill(values, value):
+        values[:] = ["of the first", value]
+
+    monkeypatch.setattr(dist, "barrier", lambda: waited.append(True))
+    monkeypatch.setattr(dist, "all_gather_object", fill)
+    second = Process(1, 2)
+    second.wait()
+    assert waited == [True]
+    assert second.gather("of the second") == ["of the first", "of the second"]
+    assert not second.is_first
+
+
+class Group:
+    """What start_process and end_process ask of torch.distributed."""
+
+    def __init__(self, monkeypatch, initialized=False):
+        self.backends, self.destroyed = [], 0
+        monkeypatch.setattr(dist, "is_initialized", lambda: initialized or bool(self.backends))
+        monkeypatch.setattr(dist, "init_process_group", self.backends.append)
+        monkeypatch.setattr(dist, "destroy_process_group", self.destroy)
+        monkeypatch.setattr(dist, "get_rank", lambda: 2)
+        monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+
+    def destroy(self):
+        self.destroyed += 1
+
+
+def with_gpus(monkeypatch, local_rank):
+    """As on a machine with GPUs; returns the devices that were made current."""
+    current = []
+    monkeypatch.setenv("LOCAL_RANK", local_rank)
+    monkeypatch.setattr("eval.judging.process.open_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    return current
+
+
+@pytest.mark.parametrize("world_size", [None, "1"])
+def test_a_process_alone_joins_no_group(monkeypatch, world_size):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if world_size:
+        monkeypatch.setenv("WORLD_SIZE", world_size)
+    group = Group(monkeypatch)
+    current = with_gpus(monkeypatch, "1")
+    assert start_process("cpu") == (Process(), torch.device("cpu"))
+    assert start_process("cuda:0") == (Process(), torch.device("cuda:0"))
+    end_process()
+    assert (group.backends, group.destroyed, current) == ([], 0, [])
+
+
+def test_processes_without_a_gpu_meet_over_gloo(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    group = Group(monkeypatch)
+    assert start_process("cpu") == (Process(2, 3), torch.device("cpu"))
+    assert start_process("cpu") == (Process(2, 3), torch.device("cpu"))
+    assert group.backends == ["gloo"], "the group is joined once"
+    end_process()
+    assert group.destroyed == 1
+
+
+def test_a_group_that_the_caller_joined_is_taken(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    group = Group(monkeypatch, initialized=True)
+    assert start_process("cpu")[0] == Process(2, 3)
+    assert group.backends == []
+
+
+def test_every_process_takes_its_own_gpu_and_counts_on_the_cpu_as_well(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    group = Group(monkeypatch)
+    current = with_gpus(monkeypatch, "1")
+    process, device = start_process("cuda")
+    assert process == Process(2, 3)
+    assert device == torch.device("cuda:1")
+    assert current == [device]
+    assert group.backends == ["cpu:gloo,cuda:nccl"]
