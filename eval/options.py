@@ -13,53 +13,75 @@ from wsol.boxes.thresholds import DEFAULT_RULES, find_rule
 INFERENCE_OPTIONS = ("method", "scope", "precision", "fold_norms", "channels_last", "compile")
 
 
+# How the help groups the options.
+GROUPS = {
+    "data": ("dataset", "data_root", "split", "limit", "decode", "on_error"),
+    "network": ("model", "model_args", "checkpoint", "logits"),
+    "map": ("method", "scope", "score_maps", "val_score_maps"),
+    "threshold": ("protocol", "threshold", "val", "val_results", "selection_boxes", "threshold_rules"),
+    "speed": ("device", "batch_size", "workers", "precision", "fold_norms", "channels_last", "compile"),
+    "output": (
+        "output",
+        "resume",
+        "restart",
+        "bootstrap",
+        "attention_shift",
+        "gallery",
+        "pick",
+        "coco",
+        "save_score_maps",
+        "save_logits",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class EvaluationOptions:
     """What to evaluate, and how.
 
     Attributes:
-        dataset: Name of a dataset, or the path of one's own.
-        model: Registered name of a network, a checkpoint file that says its own, "hf-hub:…", or
-            package.module:function that makes one; not needed with `score_maps`.
+        dataset: Name of a dataset (`wsol-data list` shows them), or the path of your own.
+        data_root: Folder of the datasets. Default: $WSOL_DATA or ./data.
+        split: Split to evaluate: train, val or test.
+        limit: Evaluate only this many images, spread evenly over the split.
+        decode: exact decodes images as wsolevaluation does; fast uses OpenCV, and a few pixel values differ by 1.
+        on_error: At an image that cannot be read: stop, or count it as a miss and list it.
+        model: Registered name of a network, a checkpoint file that names its own, hf-hub:NAME, or
+            package.module:function that builds one. Not needed with --score-maps.
         model_args: Arguments of package.module:function, as NAME=VALUE.
-        data_root: Folder of the datasets; default: $WSOL_DATA, else ./data.
-        split: Split to judge: train, val or test.
-        checkpoint: Weights; default: what wsol-train wrote, else bundled or published ones.
-        protocol: Conventions to score by, see docs/protocols.md.
-        score_maps: Folder of .npy score maps of the split instead of a network.
-        val_score_maps: The same of the validation split, to choose the threshold on.
-        output: Folder for results.json, predictions.csv, curves.csv and the report.
+        checkpoint: Weights of the network. Default: those that wsol-train wrote, else bundled or published ones.
+        logits: Take the predicted classes from this .npz file of --save-logits instead: another network classifies,
+            this one (or --score-maps) localizes.
+        method: Map method: cam, grad-cam, layer-cam, and others; an unknown name lists them all. Several are evaluated
+            in one pass, each into a folder of its own name in --output.
+        scope: TDAM networks: which stages run only t steps to give the map of step t: last or all.
+        score_maps: Evaluate the .npy score maps in this folder instead of a network's.
+        val_score_maps: Score maps of the validation split, to choose the threshold on.
+        protocol: Scoring conventions: those of wsolevaluation, or of the papers ts-cam, psol, bas, sat or tdam.
+        threshold: Fixed threshold as a share of each map's maximum. Default: the protocol's.
+        val: Choose a threshold on the validation split, if there is one.
+        val_results: Use the thresholds that an earlier run chose on the validation split: its results.json.
+        selection_boxes: Also choose thresholds by these boxes of the validation split, made without annotators (in
+            wsolevaluation's localization.txt format).
+        threshold_rules: Rules that find a threshold for each map from the map alone: otsu, mean+1std,
+            percentile90x0.35, area0.25, with any numbers.
+        device: auto, cpu, cuda, cuda:1. auto uses a GPU if there is one.
         batch_size: Images per forward pass.
         workers: Processes that read images.
-        device: auto, cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
-        precision: fp32, bf16 or fp16: type of autocast.
-        fold_norms: Fold batch norms into the convolutions before them; docs/inference.md says what it changes.
-        channels_last: Lay the convolutions' weights out with channels last.
-        compile: Compile the network with torch.compile at its first batch, which takes about a minute.
-        limit: Judge only so many images, spread evenly over the split.
-        threshold: The fixed score-map threshold; default: the protocol's.
-        val: Choose a threshold on the validation split where it exists.
-        val_results: Take the thresholds chosen on val from this earlier results.json.
-        selection_boxes: A second list of boxes of the validation split, made without people, as a localization.txt of
-            wsolevaluation: thresholds are also chosen by it, see docs/which-threshold.md.
-        threshold_rules: Rules by which every map also finds its own threshold, see docs/which-threshold.md.
-        attention_shift: Also measure how maps move from step to step, see docs/attention-shift.md.
-        method: Map method: cam, grad-cam, layer-cam, …; several are judged in one pass, each into a folder of its name
-            in `output`.
-        scope: Stages that take a step's count: last or all.
-        decode: exact (as wsolevaluation, through PIL) or fast (OpenCV; docs/datasets.md says how much it differs).
-        on_error: stop at an unreadable image, or count it as a miss and list it.
-        resume: Continue an unfinished run in `output`.
-        restart: Discard what an unfinished run left in `output`.
-        save_score_maps: Write the score maps of the split to this folder.
-        logits: Class scores of the split's images from elsewhere, an .npz file of --save-logits: the class is then that
-            network's, the map this one's or that of `score_maps`.
-        save_logits: Write the last step's class scores of the split to this .npz file.
-        coco: Also write predictions and ground truth as COCO JSON to `output`.
-        gallery: Images in the report's gallery, chosen at random with outcomes balanced.
-        pick: Also draw eight images of this kind, step by step, into <kind>.png of the output folder: right or wrong by
-            the last step, gained or lost by it against the first, or any.
-        bootstrap: Resamples for the 95 % intervals; 0 leaves intervals out.
+        precision: fp32, bf16 or fp16. bf16 and fp16 run the network under autocast and may move boxes.
+        fold_norms: Fold batch norms into the convolutions before them. Last digits may change.
+        channels_last: Store convolution weights with channels last.
+        compile: Compile the network with torch.compile. This takes about a minute.
+        output: Folder for results.json, predictions.csv, curves.csv and report.html.
+        resume: Continue the unfinished run in --output.
+        restart: Discard the unfinished run in --output and start again.
+        bootstrap: Resamples for the 95 % intervals; 0 computes none.
+        attention_shift: TDAM networks: also measure how maps move from step to step.
+        gallery: Images in the report's gallery, chosen at random from all outcomes.
+        pick: Also draw eight images into PICK.png in --output. gained and lost compare the last step with the first.
+        coco: Also write predictions and ground truth as COCO JSON to --output.
+        save_score_maps: Save the score maps of the split to this folder.
+        save_logits: Save the last step's class scores of the split to this .npz file.
     """
 
     dataset: str

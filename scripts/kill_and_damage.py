@@ -32,7 +32,7 @@ from wsol.training.state import STATE_FILE, load_state
 MODEL, DATASET, IMAGES = "resnet_mini_tdam", "minibirds", 120
 # The state is saved after every batch, so that there is one whenever the process dies.
 EVALUATE = "import eval.judging.split as s; s.SECONDS_BETWEEN_SAVES = -1.0; from eval.commands.evaluate import run; "
-TRAIN = "from wsol.training.session import run; "
+TRAIN = "from wsol.commands.train import run; "
 EVALUATION = ["--model", MODEL, "--dataset", DATASET, "--limit", str(IMAGES), "--batch-size", "4"]
 EVALUATION += ["--bootstrap", "0", "--gallery", "0", "--device", "cpu"]
 TRAINING = ["--model", "resnet_mini", "--dataset", DATASET, "--recipe", "none", "--epochs", "4", "--batch-size", "200"]

@@ -1,11 +1,4 @@
-"""The command `wsol-eval`.
-
-wsol-eval --model resnet_mini_tdam --dataset minibirds --output out
-wsol-eval --model resnet50_tdam --dataset cub --data-root data --checkpoint best.safetensors
-wsol-eval --dataset cub --score-maps maps/                      # maps of any other program
-wsol-eval compare a/results.json b/results.json                 # paired intervals of the differences
-torchrun --nproc-per-node 2 --no-python wsol-eval --model … --dataset … --output out
-"""
+"""The command `wsol-eval`: evaluate a network or score maps, and compare results."""
 
 from __future__ import annotations
 
@@ -34,13 +27,14 @@ from rich.progress import (
 
 from eval.evaluation import evaluate_methods
 from eval.judging.process import end_process, start_process
-from eval.options import EvaluationOptions
+from eval.options import GROUPS, EvaluationOptions
 from eval.output.compare import compare_all, comparison_table
 from eval.output.methods import methods_table
 from eval.output.results import CURVES, RESULTS
 from eval.output.table import caption, headline_text, results_tables, threshold_table
 from eval.report import REPORT, write_comparison
 from tdam.errors import UsageError, one_line_errors
+from wsol.command_line.command import Command
 from wsol.results import PREDICTIONS
 from wsol.runtime.memory import keep_freed_memory
 from wsol.runtime.terminal import console, print_version
@@ -51,8 +45,8 @@ class CompareOptions:
     """Compare results over the same images; the others are compared with the first.
 
     Attributes:
-        results: Two or more results.json files or their folders.
-        report: Also write this HTML page.
+        results: Two or more results.json files, or their folders.
+        report: Also write an HTML page of the comparison to this file.
         bootstrap: Resamples for the paired 95 % intervals.
     """
 
@@ -61,13 +55,41 @@ class CompareOptions:
     bootstrap: int = 1000
 
 
+EVALUATE = Command(
+    "wsol-eval",
+    "Evaluate where a network looks: boxes from its score maps against ground truth.",
+    EvaluationOptions,
+    GROUPS,
+    examples=(
+        "wsol-eval --model resnet_mini_tdam --dataset minibirds --output out",
+        "wsol-eval --model resnet50_tdam --checkpoint best.safetensors \\",
+        "    --dataset cub --data-root data --output out",
+        "wsol-eval --score-maps maps/ --dataset cub --output out   # another program's maps",
+        "torchrun --nproc-per-node 2 --no-python wsol-eval --model ...   # two processes",
+    ),
+    notes=(
+        "Commands:",
+        "  wsol-eval compare A B   Compare two results over the same images.",
+        "                          wsol-eval compare --help",
+    ),
+    takes_settings=True,
+)
+COMPARE = Command(
+    "wsol-eval compare",
+    "Compare results over the same images. All are compared with the first.",
+    CompareOptions,
+    {"": ("results", "report", "bootstrap")},
+    examples=("wsol-eval compare a/results.json b/results.json --report comparison.html",),
+)
+
+
 def compare_results(arguments: Sequence[str]) -> None:
     """Print the differences between results.
 
     Raises:
         UserError: If they cannot be compared.
     """
-    options = tyro.cli(CompareOptions, prog="wsol-eval compare", args=arguments)
+    options = COMPARE.parse(arguments)
     folders = [path if path.is_dir() else path.parent for path in options.results]
     if options.report is not None:
         _keep_results(options.report, folders)
@@ -97,7 +119,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         UserError: If the evaluation cannot be done.
     """
-    options = tyro.cli(EvaluationOptions, prog="wsol-eval", description=__doc__, args=arguments)
+    options = EVALUATE.parse(arguments)
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     process, torch_device = start_process(device)
     keep_freed_memory()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Any, Literal, get_args
 
 import tyro
 from rich import box
@@ -14,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from tdam.errors import UserError, one_line_errors
+from wsol.command_line.command import Command, CommandFamily
 from wsol.data.doctor import check_dataset
 from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
@@ -22,91 +24,163 @@ from wsol.data.registry import SOURCES, data_root, load
 from wsol.runtime import opencv_packages
 from wsol.runtime.terminal import console, print_version
 
-app = tyro.extras.SubcommandApp()
-Name = Annotated[str, tyro.conf.Positional]
 SplitName = Literal["train", "val", "test"]
 ALL_SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Which folder to look in.
+
+    Attributes:
+        root: Folder of the datasets. Default: $WSOL_DATA or ./data.
+    """
+
+    root: Path | None = None
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """What to prepare, and from what.
+
+    Attributes:
+        name: cub, imagenet, openimages, oxford-pets, tiny-imagenet or minibirds.
+        root: Folder of the datasets. Default: $WSOL_DATA or ./data.
+        archive: Archives as published, in any order and under any name.
+        download: Download what is missing from its official address, if it has one.
+        packed: imagenet: read the validation images from ILSVRC2012_img_val.tar without unpacking it.
+        classes: Prepare only these classes, such as n01443537 (tiny-imagenet) or Abyssinian (oxford-pets).
+    """
+
+    name: tyro.conf.Positional[str]
+    root: Path | None = None
+    archive: tuple[Path, ...] = ()
+    download: bool = False
+    packed: bool = False
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What to check.
+
+    Attributes:
+        name: Name of a dataset, or the path of your own.
+        root: Folder of the datasets. Default: $WSOL_DATA or ./data.
+        split: Splits to check. Default: all splits of the dataset.
+    """
+
+    name: tyro.conf.Positional[str]
+    root: Path | None = None
+    split: tuple[SplitName, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and where to.
+
+    Attributes:
+        name: Name of a dataset, or the path of your own.
+        output: Folder for the lists. They go to train/, val/ and test/ in it.
+        root: Folder of the datasets. Default: $WSOL_DATA or ./data.
+        split: Splits to export.
+    """
+
+    name: tyro.conf.Positional[str]
+    output: Path
+    root: Path | None = None
+    split: tuple[SplitName, ...] = ALL_SPLITS
+
+
+def _command(name: str, summary: str, options: type, *examples: str) -> Command[Any]:
+    names = tuple(item.name for item in fields(options))
+    return Command(f"wsol-data {name}", summary, options, {"": names}, examples, family=True)
+
+
+DATA = CommandFamily(
+    "wsol-data",
+    "List, prepare, check and export datasets.",
+    (
+        _command("list", "Show the datasets, and how many images of each split are there.", ListOptions),
+        _command(
+            "prepare",
+            "Unpack archives, or download them, and make a dataset ready.",
+            PrepareOptions,
+            "wsol-data prepare cub --archive CUB_200_2011.tgz --root data",
+            "wsol-data prepare oxford-pets --download",
+        ),
+        _command(
+            "check",
+            "Look for faults in lists, images and masks. Exit code 1 if there are errors.",
+            CheckOptions,
+            "wsol-data check minibirds",
+            "wsol-data check my-dataset/ --split val test",
+        ),
+        _command(
+            "export",
+            "Write the lists of a dataset in the format of wsolevaluation, a folder per split.",
+            ExportOptions,
+            "wsol-data export minibirds --output lists",
+        ),
+    ),
+)
 
 
 class FaultsFoundError(UserError):
     """The doctor found errors; they have been printed."""
 
 
-@app.command(name="list")
-def list_(root: Path | None = None) -> None:
-    """Show the datasets, and the number of images of each split that is there.
-
-    Args:
-        root: Folder below which datasets lie; default: $WSOL_DATA, else data.
-    """
+def list_datasets(options: ListOptions) -> None:
+    """Print the datasets, and how many images of each split are there."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("dataset", no_wrap=True)
     for split in ALL_SPLITS:
         table.add_column(split, justify="right", no_wrap=True)
-    table.add_column("what", overflow="fold")
+    table.add_column("what")
     for name, source in SOURCES.items():
-        counts = [_count(name, split, root) for split in ALL_SPLITS]
-        table.add_row(name, *counts, f"{source.title}\n{source.where}")
-    console().print(table)
+        counts = [_count(name, split, options.root) for split in ALL_SPLITS]
+        table.add_row(name, *counts, source.title)
+    out = console()
+    out.print(table)
+    out.print("Where they come from:")
+    for name, source in SOURCES.items():
+        out.print(f"  {name}: {source.where}", soft_wrap=True)
 
 
-@app.command
-def prepare(
-    name: Name,
-    root: Path | None = None,
-    archive: tuple[Path, ...] = (),
-    download: bool = False,
-    packed: bool = False,
-    classes: tuple[str, ...] = (),
-) -> None:
+def prepare(options: PrepareOptions) -> None:
     """Unpack archives, or download them, and make a dataset ready.
 
-    Args:
-        name: cub, imagenet, openimages, oxford-pets, tiny-imagenet or minibirds.
-        root: Folder that everything goes into; default: $WSOL_DATA, else data.
-        archive: Archives as published, in any order and under any name.
-        download: Fetch what is missing and has an official address.
-        packed: Read ILSVRC2012_img_val.tar where it lies, without unpacking it.
-        classes: List these classes only, such as n01443537 (tiny-imagenet) or Abyssinian (oxford-pets).
+    Raises:
+        UserError: If something is missing, or is not what it should be.
     """
-    prepare_dataset(name, data_root(root), archive, download, packed, classes=classes)
+    root = data_root(options.root)
+    prepare_dataset(options.name, root, options.archive, options.download, options.packed, classes=options.classes)
 
 
-@app.command
-def check(name: Name, root: Path | None = None, split: tuple[SplitName, ...] = ()) -> None:
-    """Look for faults in lists, images and masks; exit code 1 if there are errors.
+def check(options: CheckOptions) -> None:
+    """Print faults of lists, images and masks.
 
-    Args:
-        name: A dataset, or the path of one's own.
-        root: Folder below which datasets lie; default: $WSOL_DATA, else data.
-        split: Splits to check; default: all that the dataset has.
+    Raises:
+        FaultsFoundError: If there are errors.
     """
     if (warning := opencv_packages.warning()) is not None:
         print(f"warning: {warning}", file=sys.stderr)
-    findings = list(check_dataset(name, root, split, _progress))
+    findings = list(check_dataset(options.name, options.root, options.split, _progress))
     for line in _finding_lines(findings):
         print(line)
     counts = Counter(finding.severity for finding in findings)
     summary = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
     if counts["error"]:
-        raise FaultsFoundError(f"{name}: {summary}")
-    print(f"{name}: {summary}")
+        raise FaultsFoundError(f"{options.name}: {summary}")
+    print(f"{options.name}: {summary}")
 
 
-@app.command
-def export(name: Name, output: Path, root: Path | None = None, split: tuple[SplitName, ...] = ALL_SPLITS) -> None:
-    """Write the lists of a dataset as wsolevaluation reads them, one folder per split.
-
-    Args:
-        name: A dataset, or the path of one's own.
-        output: Folder that gets train/, val/ and test/.
-        root: Folder below which datasets lie; default: $WSOL_DATA, else data.
-        split: Splits to write.
-    """
-    for each in split:
-        truth = load(name, each, root).ground_truth
-        truth.write_lists(output / each)
-        print(f"{output / each}: {len(truth)} images")
+def export(options: ExportOptions) -> None:
+    """Write the lists of a dataset as wsolevaluation reads them, one folder per split."""
+    for split in options.split:
+        truth = load(options.name, split, options.root).ground_truth
+        truth.write_lists(options.output / split)
+        print(f"{options.output / split}: {len(truth)} images")
 
 
 def _count(name: str, split: str, root: Path | None) -> str:
@@ -136,4 +210,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if print_version(arguments):
         return
     with one_line_errors():
-        app.cli(prog="wsol-data", description=__doc__, args=arguments)
+        options = DATA.parse(arguments)
+        work = {ListOptions: list_datasets, PrepareOptions: prepare, CheckOptions: check, ExportOptions: export}
+        work[type(options)](options)

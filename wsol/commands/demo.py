@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from tdam.errors import one_line_errors
+from wsol.command_line.command import Command
 from wsol.demo.networks import Networks
 from wsol.demo.page import build_page, served, temporary_files
 from wsol.runtime.terminal import print_version
@@ -19,10 +18,10 @@ from wsol.runtime.terminal import print_version
 
 @dataclass
 class DemoOptions:
-    """Open a web page on this machine that shows where a network looks in an image, step by step.
+    """What the page offers, and where.
 
-    Args:
-        model: Also offer this network, by its registered name.
+    Attributes:
+        model: Registered name of a network to offer beside the bundled ones.
         checkpoint: Its weights.
         port: Port on this machine; 0 takes a free one.
         open: Open the page in the browser.
@@ -32,6 +31,16 @@ class DemoOptions:
     checkpoint: Path | None = None
     port: int = 7860
     open: bool = False
+
+
+DEMO = Command(
+    "wsol-demo",
+    "Open a web page on this machine that shows where a network looks, step by step.",
+    DemoOptions,
+    {"network": ("model", "checkpoint"), "page": ("port", "open")},
+    examples=("wsol-demo --open", "wsol-demo --model resnet50 --port 8000"),
+    notes=("The page needs Gradio:", "  pip install 'wsol[demo]'"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if print_version(arguments):
         return 0
-    options = tyro.cli(DemoOptions, args=arguments, prog="wsol-demo", config=(tyro.conf.FlagCreatePairsOff,))
     try:
         with one_line_errors("run wsol-demo again"), temporary_files():
+            options = DEMO.parse(arguments)
             page = build_page(Networks(options.model, options.checkpoint))
             with served(page, options.port, options.open) as address:
                 print(f"{address} (this machine only; Ctrl+C stops)", flush=True)

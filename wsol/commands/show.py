@@ -16,6 +16,7 @@ from rich.progress import track
 
 from tdam.errors import UsageError, one_line_errors
 from wsol import animation, draw
+from wsol.command_line.command import Command
 from wsol.data.errors import ImageError
 from wsol.localization import Localization, StepLocalization
 from wsol.localizer import Localizer
@@ -30,28 +31,28 @@ SUFFIXES = (*draw.SUFFIXES, *animation.SUFFIXES)
 
 @dataclass
 class ShowOptions:
-    """Show which class a network sees in images, and where, at every computation step.
+    """Which class a network sees in images, and where.
 
-    Args:
+    Attributes:
         images: Image files, folders or globs.
-        model: Registered name of the network, such as resnet_mini_tdam; a checkpoint file that says its own; hf-hub:…;
-            or package.module:function.
+        model: Registered name of a network, such as resnet_mini_tdam; a checkpoint file that names its own;
+            hf-hub:NAME; or package.module:function.
         model_args: Arguments of package.module:function, as NAME=VALUE.
-        checkpoint: Weights of the network; without it the trained weights that come with wsol.
-        output: A file .png .svg .pdf: all images; what does not fit a page becomes NAME-1.png, NAME-2.png, … or
-            pages of one PDF. A file .gif .webp .mp4: an animation of one image.
-            A folder: one file per image. Default: the folder wsol-show, or nothing with --json.
-        format: Kind of the files in a folder; gif, webp and mp4 are animations from step to step.
-        method: Map method: cam, grad-cam, layer-cam and others (`wsol.map_methods()`).
-        layers: Modules to make the maps in, for methods of gradients; several are fused.
-        class_name: Class to look for, by name or number; default: each step's own top class.
-        top_k: With --json, also boxes of each image's so many most probable classes.
-        rule: largest: the box of the largest region. all: with --json, also every region's box and score.
-        input_size: Height and width of the network's input, or one number for both; default: the network's own.
-        threshold: Share of a map's maximum above which a pixel belongs to the object, in [0, 1).
-        figure: steps: box and map of every step. difference: what the last step gained and lost.
-        json: Print classes, scores and boxes as JSON on standard output.
-        device: Torch device.
+        checkpoint: Weights of the network. Default: those that come with wsol, or published ones.
+        input_size: Height and width of the network's input, or one number for both. Default: the network's own.
+        device: Device such as cpu or cuda:0.
+        method: Map method: cam, grad-cam, layer-cam, and others; an unknown name lists them all.
+        layers: Modules whose output the maps are made from, for gradient methods. Maps of several layers are fused.
+        class_name: Class to look for, by name or number. Default: the top class of each step.
+        top_k: With --json: also give boxes for this many of the most probable classes.
+        threshold: The object is where the map exceeds this share of its maximum, in [0, 1).
+        rule: largest: one box, around the largest region. all: with --json, a box and a score for every region.
+        output: A file (.png .svg .pdf) gets all images, over several pages if needed: NAME-1.png, NAME-2.png, … or
+            pages of one PDF. A file (.gif .webp .mp4) gets an animation of one image. A folder gets one file per image.
+            Default: the folder wsol-show; nothing with --json.
+        format: Type of the files in a folder. gif, webp and mp4 are animations from step to step.
+        figure: steps draws box and map of every step; difference draws what the last step gained and lost.
+        json: Print classes, scores and boxes as JSON.
     """
 
     images: tyro.conf.Positional[tuple[str, ...]]
@@ -72,6 +73,26 @@ class ShowOptions:
     device: str = "cpu"
 
 
+SHOW = Command(
+    "wsol-show",
+    "Show which class a network sees in images, and where, at every computation step.",
+    ShowOptions,
+    {
+        "": ("images",),
+        "network": ("model", "model_args", "checkpoint", "input_size", "device"),
+        "map": ("method", "layers", "class_name", "top_k"),
+        "box": ("threshold", "rule"),
+        "output": ("output", "format", "figure", "json"),
+    },
+    examples=(
+        "wsol-show photo.jpg --model resnet_mini_tdam",
+        "wsol-show photos/ --model resnet50 --method grad-cam --output figure.pdf",
+        "wsol-show photo.jpg --model resnet_mini_tdam --output attention.gif",
+        "wsol-show photos/*.jpg --model resnet50 --json > boxes.json",
+    ),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `wsol-show`.
 
@@ -83,10 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if print_version(arguments):
         return 0
-    options = tyro.cli(ShowOptions, args=arguments, prog="wsol-show", config=(tyro.conf.FlagCreatePairsOff,))
     try:
         with one_line_errors():
-            return show(options)
+            return show(SHOW.parse(arguments))
     except SystemExit as ended:
         return int(ended.code or 0)
 

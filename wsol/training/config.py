@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import tyro
 import yaml
 
 from tdam.errors import UsageError, check_name
+from wsol.command_line.settings import typed_settings
 from wsol.methods import METHODS
 
 SCHEDULES = ("cosine", "step", "multistep", "poly", "constant")
@@ -19,6 +20,56 @@ PRECISIONS = ("no", "bf16", "fp16")
 OPERATIONAL = frozenset(
     {"data_root", "output", "device", "workers", "cache_gb", "save_every", "log_every", "tensorboard"}
 )
+
+
+# How the help of wsol-train groups the settings.
+GROUPS = {
+    "data": ("dataset", "data_root"),
+    "network": ("model", "model_args", "init", "freeze", "input_size"),
+    "method": ("method", "method_args", "step_loss_weights", "step_diversity"),
+    "schedule": (
+        "epochs",
+        "batch_size",
+        "accumulate",
+        "lr",
+        "schedule",
+        "warmup_epochs",
+        "warmup_lr",
+        "min_lr",
+        "cooldown_epochs",
+        "decay_epochs",
+        "decay_milestones",
+        "decay_rate",
+    ),
+    "optimizer": (
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "decay_norms",
+        "classifier_lr_scale",
+        "classifier_modules",
+        "classifier_std",
+        "bias_lr_scale",
+        "clip_grad",
+        "ema_decay",
+    ),
+    "augmentation": (
+        "crop",
+        "resize_size",
+        "pad",
+        "crop_scale",
+        "flip",
+        "color_jitter",
+        "label_smoothing",
+        "random_erasing",
+        "mixup",
+        "cutmix",
+        "mix_switch_prob",
+    ),
+    "validation": ("select_by", "selection_boxes", "validate_every"),
+    "speed": ("device", "precision", "sync_norms", "workers", "cache_gb"),
+    "output": ("output", "seed", "save_every", "log_every", "tensorboard"),
+}
 
 
 def parse_pairs(texts: Sequence[str]) -> dict[str, Any]:
@@ -56,129 +107,130 @@ class TrainingConfig:
     """Settings of one run. The defaults are plain supervised training; recipes name published settings."""
 
     model: str
-    """Registered name of the network: one of TDAM's or any timm classification CNN."""
+    """Registered name of the network: one of TDAM's, or any classification network of timm."""
     dataset: str
-    """Dataset to train on."""
+    """Name of a dataset, or the path of your own."""
     model_args: Options = field(default_factory=dict)
     """Options of the network, such as steps=3 attention=top."""
     method: str = "cam"
-    """Training method, see docs/methods.md."""
+    """Training method: cam, has, cutmix, adl, acol, spg, tap, bas, c2am, ts-cam or scm."""
     method_args: Options = field(default_factory=dict)
-    """Hyper-parameters of the method, such as drop_rate=0.5; the published ones where not given."""
+    """Hyper-parameters of the method, such as drop_rate=0.5. Default: the published ones."""
     step_loss_weights: tuple[float, ...] = ()
-    """Weight of the loss on every step's logits, first step first; empty: the loss of the last step alone."""
+    """TDAM networks: weights of the loss of each step, first step first. Default: only the last step's loss."""
     step_diversity: float = 0.0
-    """Weight of the penalty on the likeness of successive steps' class activation maps."""
+    """TDAM networks: weight of a penalty on similar maps in successive steps."""
 
     epochs: int = 100
     """Passes over the training split."""
     batch_size: int = 64
-    """Images per optimiser step, over all processes and accumulated parts."""
+    """Images per optimizer step, over all processes."""
     accumulate: int = 1
-    """Parts every batch is split into, for memory; the gradient is that of the whole batch."""
+    """Split each batch into this many parts to save memory. The gradient is that of the whole batch."""
     seed: int = 0
-    """Decides initial weights, order of images and every random choice."""
+    """Seed of the initial weights, the order of images and all augmentation."""
 
     optimizer: str = "sgd"
-    """Name in timm.optim; "sgd" is Nesterov momentum."""
+    """Name of an optimizer of timm.optim; sgd is SGD with Nesterov momentum."""
     lr: float = 0.01
     """Peak learning rate."""
     momentum: float = 0.9
-    """Momentum of the optimisers that have one."""
+    """Momentum of optimizers that have one."""
     weight_decay: float = 1e-4
-    """Weight decay; biases, norms, position embeddings and class tokens are exempt unless decay_norms."""
+    """Weight decay. Biases, norms, position embeddings and class tokens have none, unless decay_norms."""
     decay_norms: bool = False
-    """Decay those too."""
+    """Apply weight decay to those, too."""
     classifier_lr_scale: float = 1.0
-    """Factor on the learning rate of the classifier, see classifier_modules."""
+    """Factor on the learning rate of the classifier."""
     classifier_modules: tuple[str, ...] = ()
-    """Modules of the network or of the method that count as the classifier, such as layer4 fc: these and no others.
-    Empty: the network's own classifier layer and all layers that the method adds."""
+    """Modules that count as the classifier, such as layer4 fc. Default: the network's classifier layer and all
+    layers that the method adds."""
     bias_lr_scale: float = 1.0
-    """Factor on the learning rate of biases, beside the classifier's."""
+    """Factor on the learning rate of biases, on top of the classifier's."""
     classifier_std: float | None = None
-    """Standard deviation of the weights of a classifier that begins anew, its biases 0 (wsolevaluation: 0.01); none:
-    the method's own choice, else the network's."""
+    """Standard deviation of the weights of a new classifier (wsolevaluation: 0.01). Default: the method's, else the
+    network's."""
     schedule: str = "cosine"
-    """cosine, step, multistep, poly or constant, advanced at every optimiser step."""
+    """Learning rate schedule, updated at every optimizer step: cosine, step, multistep, poly or constant."""
     warmup_epochs: int = 0
-    """Epochs of linear warm-up, part of the epochs."""
+    """Epochs of linear warm-up; they count as epochs."""
     warmup_lr: float = 0.0
     """Learning rate at the start of the warm-up."""
     min_lr: float = 0.0
-    """Learning rate at the end of a cosine."""
+    """Learning rate at the end of the cosine schedule."""
     cooldown_epochs: int = 0
-    """Epochs at min_lr after the schedule, beyond the epochs."""
+    """Extra epochs at min_lr after the schedule."""
     decay_epochs: float = 30
-    """Epochs between the decays of schedule step."""
+    """Epochs between decays of the step schedule."""
     decay_milestones: tuple[int, ...] = ()
-    """Epochs of the decays of schedule multistep."""
+    """Epochs of the decays of the multistep schedule."""
     decay_rate: float = 0.1
-    """Factor of every decay; the power of schedule poly."""
+    """Factor of each decay; for poly, its power."""
     clip_grad: float | None = None
-    """Largest norm of the gradient."""
+    """Clip gradients to this norm."""
     precision: str = "no"
     """Mixed precision: no, bf16 or fp16."""
     sync_norms: bool = False
-    """Batch norm over the images of all processes (GPU only); else each process normalizes over its own share."""
+    """Compute batch norm over the images of all processes (GPUs only). By default each process uses its own images."""
     ema_decay: float | None = None
-    """Decay of the exponential moving average of the weights; when given, it is what is validated and saved."""
+    """Decay of an exponential moving average of the weights. If given, the average is validated and saved."""
 
     input_size: int | None = None
-    """Side in pixels of the network's input, for networks that take any; none: the network's own."""
+    """Side of the network's input in pixels. Default: the network's own."""
     crop: str = "resize"
-    """resize: to a square of resize_size, then a random crop; random_resized: area and aspect at random."""
+    """resize: scale to a square of resize_size, then crop at random. random_resized: crop a region of random area
+    and aspect ratio."""
     resize_size: int | None = None
-    """Side in pixels before the random crop; none: the network's input size."""
+    """Side in pixels before the random crop. Default: the input size."""
     pad: int = 0
     """Pixels of reflection padding before the random crop."""
     crop_scale: tuple[float, float] = (0.08, 1.0)
-    """Share of the image's area of a random_resized crop."""
+    """Smallest and largest area of a random_resized crop, as shares of the image."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
-    """Half-width of the factors of brightness, contrast and saturation."""
+    """Strength of the jitter of brightness, contrast and saturation."""
     label_smoothing: float = 0.0
-    """Probability spread evenly over all classes."""
+    """Label smoothing."""
     random_erasing: float = 0.0
-    """Probability of erasing a rectangle (timm, mode pixel)."""
+    """Probability of erasing a rectangle."""
     mixup: float = 0.0
-    """Alpha of mixup; 0: none."""
+    """Alpha of mixup; 0 turns it off."""
     cutmix: float = 0.0
-    """Alpha of cutmix as augmentation (see also the method cutmix); 0: none."""
+    """Alpha of cutmix as an augmentation; 0 turns it off. The training method cutmix is another thing."""
     mix_switch_prob: float = 0.5
-    """Probability of cutmix where both are on."""
+    """Probability of cutmix where mixup and cutmix are both on."""
 
     init: str | None = None
-    """Start from "pretrained" (the network's published weights), "backbone" (for a TDAM network: the weights timm
-    publishes for the plain one) or a checkpoint file; its classifier may be of other classes."""
+    """Initial weights: pretrained (the network's published ones), backbone (for a TDAM network: those of the plain
+    network) or a checkpoint file, also one of other classes. Default: random."""
     freeze: tuple[str, ...] = ()
-    """Modules that are not trained, such as conv1 bn1 layer1; their norms keep their statistics."""
+    """Modules that are not trained, such as conv1 bn1 layer1. Their norms keep their statistics."""
 
     select_by: str = "max_box_acc"
-    """Validation metric that chooses the best checkpoint; all but top1_cls and top5_cls look at boxes or masks."""
+    """Validation metric that selects the best epoch. All but top1_cls and top5_cls use boxes or masks."""
     selection_boxes: str | None = None
-    """A second list of boxes of the val split, made without people, as wsolevaluation's localization.txt: select_by may
-    then be selection_max_box_acc or selection_max_box_acc_v2, which look at no true box."""
+    """Boxes of the validation split made without annotators, in wsolevaluation's localization.txt format. They allow
+    select_by selection_max_box_acc or selection_max_box_acc_v2, which use no annotated box."""
     validate_every: int = 1
-    """Epochs between validations; the last epoch is always validated. 0: no validation, last is best."""
+    """Epochs between validations. 0: none, and the last epoch counts as the best."""
 
     data_root: str | None = None
-    """Folder of the dataset; none: the environment variable WSOL_DATA, else ./data."""
+    """Folder of the datasets. Default: $WSOL_DATA or ./data."""
     output: str | None = None
-    """Folder of the run; none: runs/<dataset>/<model>, the dataset by its own name and not by its path."""
+    """Folder of the run. Default: runs/DATASET/MODEL."""
     device: str | None = None
-    """Torch device; none: what accelerate finds."""
+    """Device such as cpu or cuda:0. Default: a GPU if there is one."""
     workers: int = 4
-    """Processes that decode images where they are not kept in memory."""
+    """Processes that decode images, if those do not fit in memory."""
     cache_gb: float = 1.0
-    """Training images are decoded once and kept where they need at most this many gigabytes."""
+    """Keep decoded training images in memory if they need at most this many gigabytes."""
     save_every: int = 0
-    """Optimiser steps between savings of the state, beside the one after every epoch; 0: none."""
+    """Also save the state every so many optimizer steps; 0: only after each epoch."""
     log_every: int = 10
-    """Optimiser steps between looks at the loss: progress, TensorBoard and the check for NaN."""
+    """Optimizer steps between looks at the loss, for the progress bar, TensorBoard and the check for NaN."""
     tensorboard: bool = True
-    """Write TensorBoard events where tensorboard is installed."""
+    """Write TensorBoard events, if tensorboard is installed."""
 
     def check(self) -> None:
         """Check every value that can be checked without network and data.
@@ -210,14 +262,9 @@ class TrainingConfig:
 
         Raises:
             UnknownNameError: If a key is no setting; the valid ones come nearest first.
+            UserError: If a value is of the wrong type.
         """
-        names = [item.name for item in fields(cls)]
-        for key in settings:
-            check_name("setting", key, names)
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
-        }
-        return cls(**values)
+        return cls(**typed_settings(settings, cls, "the settings"))
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """Settings in which two runs differ and that change the weights, as ``name: mine != other's``."""

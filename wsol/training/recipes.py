@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import wsol
 from tdam.errors import UserError, check_name
+from wsol.command_line.settings import typed_settings
 from wsol.runtime.yaml_files import read_yaml
 from wsol.training.config import TrainingConfig
 
@@ -35,7 +35,7 @@ def load_recipe(name: str) -> dict[str, Any]:
 
     Raises:
         UnknownNameError: If there is no such recipe, or it holds a key that is no setting.
-        UserError: If the file is not YAML settings.
+        UserError: If the file is not YAML settings, or a value is of the wrong type.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -43,7 +43,4 @@ def load_recipe(name: str) -> dict[str, Any]:
     settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise UserError(f"recipe {path} must hold KEY: VALUE lines")
-    names = [item.name for item in fields(TrainingConfig)]
-    for key in settings:
-        check_name(f"setting in recipe {path.name}", str(key), names)
-    return settings
+    return typed_settings(settings, TrainingConfig, f"recipe {path.name}")

@@ -15,13 +15,12 @@ import tdam
 import wsol
 import wsol.training.engine
 from tdam.errors import UnknownNameError
-from wsol.commands.train import main
+from wsol.commands.train import main, parse
 from wsol.data import DatasetError
 from wsol.data.transforms import evaluation_transform
 from wsol.methods import create_method
 from wsol.metrics import localization_accuracy, max_box_acc
 from wsol.training import validation
-from wsol.training.session import parse
 from wsol.training.validation import Validation
 
 OPTIONS = "--model resnet_mini_tdam --dataset tiny --epochs 2 --batch-size 8 --workers 0 --no-tensorboard --device cpu"

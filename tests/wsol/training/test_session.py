@@ -10,8 +10,8 @@ import torch
 from accelerate.state import AcceleratorState
 from tiny_datasets import picture, write_files
 
+from wsol.commands.train import run
 from wsol.data import load_dataset
-from wsol.training.session import run
 from wsol.training.validation import BoxFigures, ClassFigures
 
 
