@@ -57,15 +57,15 @@ class CompareOptions:
 
 EVALUATE = Command(
     "wsol-eval",
-    "Evaluate where a network looks: boxes from its score maps against ground truth.",
+    "Score the boxes of a network, or of saved score maps, against ground truth.",
     EvaluationOptions,
     GROUPS,
     examples=(
         "wsol-eval --model resnet_mini_tdam --dataset minibirds --output out",
         "wsol-eval --model resnet50_tdam --checkpoint best.safetensors \\",
         "    --dataset cub --data-root data --output out",
-        "wsol-eval --score-maps maps/ --dataset cub --output out   # another program's maps",
-        "torchrun --nproc-per-node 2 --no-python wsol-eval --model ...   # two processes",
+        "wsol-eval --score-maps maps/ --dataset cub --output out   # saved maps",
+        "torchrun --nproc-per-node 2 --no-python wsol-eval --model ...",
     ),
     notes=(
         "Commands:",

@@ -118,7 +118,7 @@ DATA = CommandFamily(
         ),
         _command(
             "export",
-            "Write the lists of a dataset in the format of wsolevaluation, a folder per split.",
+            "Write a dataset's lists in wsolevaluation's format, one folder per split.",
             ExportOptions,
             "wsol-data export minibirds --output lists",
         ),

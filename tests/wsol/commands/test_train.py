@@ -143,7 +143,7 @@ def test_without_accelerate_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "wsol.training.session", raising=False)
     monkeypatch.setattr("builtins.__import__", _without_accelerate(builtins.__import__))
     with pytest.raises(SystemExit) as exit_:
-        main()
+        command(monkeypatch, OPTIONS)
     assert exit_.value.code == 1
     assert "pip install 'wsol[train]'" in capsys.readouterr().err
 
