@@ -18,7 +18,8 @@ from wsol.command_line.settings import read_settings, write_settings
 from wsol.command_line.values import is_union, without_notes
 
 Options = TypeVar("Options")
-SHELLS = ("bash", "zsh", "fish")
+Shell = Literal["bash", "zsh", "fish"]
+SHELLS: tuple[Shell, ...] = get_args(Shell)
 COMPLETION_HELP = "Print a script that completes the command's options in this shell, and exit."
 CONFIG_HELP = "YAML file of options, as --print-config writes it; options on the command line win."
 PRINT_CONFIG_HELP = "Print all options as a file for --config, and exit."
@@ -70,7 +71,7 @@ class Command(Generic[Options]):
         arguments = _words(arguments)
         given = dict(defaults or {}) | self.settings_of(arguments)
         words = _completion(arguments) or arguments
-        read = tyro.cli(self.arguments(given), prog=self.name, description=self.description, args=words)
+        read: Any = tyro.cli(self.arguments(given), prog=self.name, description=self.description, args=words)
         options = self.chosen(read)
         check(options)
         if self.takes_settings and read.print_config:
@@ -95,7 +96,7 @@ class Command(Generic[Options]):
         parts = [self.summary, "\n".join(examples), "\n".join(self.notes)]
         return "\n\n".join(part for part in parts if part)
 
-    def arguments(self, defaults: Mapping[str, Any]) -> type:
+    def arguments(self, defaults: Mapping[str, Any]) -> Any:
         """The options as a dataclass for tyro: one nested dataclass for each group.
 
         Args:
@@ -117,14 +118,15 @@ class Command(Generic[Options]):
             if title:
                 group = make_dataclass(title, [entry(name) for name in names], kw_only=True)
                 group.__doc__ = ""
-                shown.append((title.replace(" ", "_"), tyro.conf.OmitArgPrefixes[group], field()))
-        arguments = make_dataclass("Arguments", shown, kw_only=True)
+                shown.append((title.replace(" ", "_"), Annotated[group, tyro.conf.OmitArgPrefixes], field()))
+        arguments: Any = make_dataclass("Arguments", shown, kw_only=True)
         # Only where a file can turn a flag on is there a use for turning it off.
-        return arguments if self.takes_settings else tyro.conf.FlagCreatePairsOff[arguments]
+        return arguments if self.takes_settings else Annotated[arguments, tyro.conf.FlagCreatePairsOff]
 
     def _general(self) -> list[tuple[str, Any, Any]]:
         """Options that commands share."""
-        entries = [("print_completion", tyro.conf.DisallowNone[Literal[SHELLS] | None], COMPLETION_HELP, None)]
+        shells = Annotated[Shell | None, tyro.conf.DisallowNone]
+        entries: list[tuple[str, Any, str, Any]] = [("print_completion", shells, COMPLETION_HELP, None)]
         if self.takes_settings:
             entries = [
                 ("config", Path | None, CONFIG_HELP, None),
@@ -142,7 +144,7 @@ class Command(Generic[Options]):
 
     def chosen(self, read: Any) -> Options:
         """The flat options, from what tyro read into `arguments`."""
-        values = {}
+        values: dict[str, Any] = {}
         for title, names in self.groups.items():
             group = getattr(read, title.replace(" ", "_")) if title else read
             values |= {name: getattr(group, name) for name in names}

@@ -211,5 +211,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with one_line_errors():
         options = DATA.parse(arguments)
-        work = {ListOptions: list_datasets, PrepareOptions: prepare, CheckOptions: check, ExportOptions: export}
+        work: dict[type, Any] = {ListOptions: list_datasets, PrepareOptions: prepare, CheckOptions: check, ExportOptions: export}
         work[type(options)](options)
