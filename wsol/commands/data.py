@@ -183,6 +183,14 @@ def export(options: ExportOptions) -> None:
         print(f"{options.output / split}: {len(truth)} images")
 
 
+WORK: dict[type, Any] = {
+    ListOptions: list_datasets,
+    PrepareOptions: prepare,
+    CheckOptions: check,
+    ExportOptions: export,
+}
+
+
 def _count(name: str, split: str, root: Path | None) -> str:
     if name == "minibirds":
         return "yes"  # counting would render it
@@ -211,5 +219,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with one_line_errors():
         options = DATA.parse(arguments)
-        work: dict[type, Any] = {ListOptions: list_datasets, PrepareOptions: prepare, CheckOptions: check, ExportOptions: export}
-        work[type(options)](options)
+        WORK[type(options)](options)
