@@ -135,7 +135,7 @@ class RecordFile:
         Raises:
             WriteError: If the disk is full or fails.
         """
-        content = records[np.argsort(records["index"], kind="stable")].astype(self._type, copy=False).tobytes()
+        content = records[np.argsort(records["index"])].astype(self._type, copy=False).tobytes()
         try:
             self._file.write(content)
         except OSError as error:
@@ -182,4 +182,4 @@ def read_records(
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in paths]
         while len(records := np.concatenate([np.fromfile(file, record, chunk) for file in files])):
-            yield records[np.argsort(records["index"], kind="stable")]
+            yield records[np.argsort(records["index"])]

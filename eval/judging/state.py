@@ -110,7 +110,7 @@ def _states(metrics: Mapping[str, Metric]) -> dict[str, torch.Tensor]:
 
 
 def _as_json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, sort_keys=True, default=str)
+    return json.dumps(facts, default=str)
 
 
 def _read(path: Path) -> tuple[Done, dict[str, Any], dict[str, torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from shared import shared_path
 from wsol_goldens import load_json, load_recipes
 
-from eval.analysis.baselines import baselines, centre_boxes, centre_score_map, hits_of_boxes
+from eval.analysis.baselines import baselines, centre_boxes, centre_score_map, hits_of_box, hits_of_boxes
 from eval.protocols import get_protocol
 from wsol.data import GroundTruth
 from wsol.metrics import MaxBoxAcc
@@ -78,3 +79,43 @@ def test_centre_boxes_keep_the_shape_of_the_map() -> None:
     boxes = centre_boxes((300, 100), BoxConvention(clamp_end=False))
     assert boxes[-1].tolist() == [0, 0, 300, 100]
     assert boxes[49].tolist() == [75, 25, 225, 75]
+
+
+def test_a_box_is_compared_with_every_box_of_every_image_that_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.analysis.baselines.CHUNK", 2)
+    boxes = [np.array([[0, 0, 40, 20], [80, 0, 159, 99]]), np.zeros((0, 4), np.int64), np.array([[0, 0, 80, 50]])]
+    lists = dataclasses.replace(
+        small_ground_truth(),
+        sizes=np.array([[160, 100], [160, 100], [160, 100], [0, 0], [320, 100]]),
+        boxes=(*boxes, np.array([[0, 0, 9, 9]]), np.array([[0, 0, 80, 50]])),
+    )
+    protocol = get_protocol("wsolevaluation")
+    # Half of the width and all of the height, in maps of 80 x 50: the right half, one half of the left, a quarter.
+    found = hits_of_box((40, 0, 79, 49), lists, protocol, (80, 50))
+    assert found.tolist() == [True, False, False, False, False]
+    assert hits_of_box((0, 0, 40, 25), lists, protocol, (80, 50)).tolist() == [False, False, True, False, True]
+    figures = baselines(lists, protocol, (80, 50), iou_threshold=0.3)
+    assert figures["full_image"].box == (0, 0, 79, 49)
+    assert figures["full_image"].percent == pytest.approx(100 / 3), "of three images with a box and a size"
+    counted = [
+        hits_of_box(tuple(box), lists, protocol, (80, 50)) for box in centre_boxes((80, 50), protocol.convention)
+    ]
+    assert baselines(lists, protocol, (80, 50))["centre_box"].percent == 100 * max(one.sum() for one in counted) / 3
+
+
+def test_the_centre_box_is_the_smallest_of_the_best() -> None:
+    lists = dataclasses.replace(small_ground_truth(), boxes=tuple(np.array([[0, 0, 159, 99]]) for _ in range(5)))
+    figure = baselines(lists, get_protocol("wsolevaluation"), (80, 50))["centre_box"]
+    x0, y0, x1, y1 = figure.box
+    area = (x1 - x0 + 1) * (y1 - y0 + 1)
+    assert figure.percent == 100.0
+    assert area / (80 * 50) >= 0.5
+    assert (x1 - x0) * (y1 - y0) / (80 * 50) < 0.5, "one pixel less on each side would miss"
+
+
+def test_a_centre_map_follows_its_formula_where_it_is_not_square() -> None:
+    score_map = centre_score_map((20, 30), spread=8)
+    bump = [[1 / (1 + ((y - 9.5) ** 2 + (x - 14.5) ** 2) / 64) for x in range(30)] for y in range(20)]
+    low, high = np.min(bump), np.max(bump)
+    np.testing.assert_allclose(score_map, (np.array(bump) - low) / (high - low), atol=1e-12)
+    assert centre_score_map((1, 1)).tolist() == [[0.0]]

@@ -120,5 +120,9 @@ def test_a_batch_without_a_readable_image_is_judged_under_every_protocol(tmp_pat
 
 def test_thresholds_of_other_rows_are_refused(tmp_path):
     truth, maps, logits = tiny_split(steps=3)
-    with pytest.raises(UserError, match="of the rows 1, 2, mean, max, confidence and none of 3"):
+    with pytest.raises(UserError) as caught:
         judged(tmp_path, maps, logits, truth, thresholds=Thresholds(0.2, VAL, "earlier results"))
+    assert str(caught.value) == (
+        "earlier results has thresholds of the rows 1, 2, mean, max, confidence and none of 3: "
+        "take them from a run with the same steps, or leave --val-results out"
+    )
