@@ -16,10 +16,10 @@ import tyro
 
 import wsol
 import wsol.draw
-from eval.commands.evaluate import SplitProgress, print_results
 from eval.evaluation import evaluate
 from eval.judging.process import Process
 from eval.options import EvaluationOptions
+from eval.report.terminal import SplitProgress, print_results
 from tdam.errors import one_line_errors
 from wsol.data import load_dataset
 from wsol.results import PREDICTIONS

@@ -1,38 +1,19 @@
-"""TDAM networks: importing registers the models in timm."""
+"""TDAM networks: importing registers the models in timm.
 
-from tdam.attention import TopDownAttention
-from tdam.checkpoints import LoadReport, load_checkpoint, read_config, save_checkpoint
-from tdam.errors import CheckpointError, UnknownNameError, UserError
-from tdam.families.known import add_feedback, register_family
-from tdam.feedback import Family, FeedbackBlock, Segment
-from tdam.folding import fold_norms
-from tdam.models import create_model, load_model
-from tdam.options import FeedbackOptions
-from tdam.registry import register_variant
-from tdam.steps import StepOutputs, at_step, forward_steps, num_steps, stepwise
+Names are imported when they are first used: a command reads its arguments before anything waits for torch. The names
+are listed in `__init__.pyi`.
+"""
 
-__all__ = [
-    "CheckpointError",
-    "Family",
-    "FeedbackBlock",
-    "FeedbackOptions",
-    "LoadReport",
-    "Segment",
-    "StepOutputs",
-    "TopDownAttention",
-    "UnknownNameError",
-    "UserError",
-    "add_feedback",
-    "at_step",
-    "create_model",
-    "fold_norms",
-    "forward_steps",
-    "load_checkpoint",
-    "load_model",
-    "num_steps",
-    "read_config",
-    "register_family",
-    "register_variant",
-    "save_checkpoint",
-    "stepwise",
-]
+from importlib import import_module
+from types import ModuleType
+
+import lazy_loader
+from wrapt import when_imported
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+@when_imported("timm")
+def _register_networks(timm: ModuleType) -> None:
+    """Register the TDAM names as soon as timm is there, be it imported before or after this package."""
+    import_module("tdam.registry")

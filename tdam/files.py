@@ -15,13 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
-import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from tdam.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PART = ".part-"  # part of the name of a file that is being written
 LOCK = ".lock"
@@ -176,6 +178,8 @@ def file_digest(path: Path, algorithm: str) -> str:
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names and values, whatever their order, to tell whether two networks have the same weights."""
+    import torch
+
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(name.encode())

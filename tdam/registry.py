@@ -9,8 +9,6 @@ import timm
 from timm.models import PretrainedCfg, build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from tdam.checkpoints import load_checkpoint
-from tdam.checkpoints.releases import fetch_release
 from tdam.families.known import family_of
 from tdam.feedback import Family, FeedbackBlock, insert_feedback
 from tdam.options import FeedbackOptions
@@ -35,6 +33,10 @@ def register_variant(base: str, published: Mapping[str, Mapping[str, Any]], name
         options = FeedbackOptions(**{**published[tag], **chosen})
 
         def build(num_classes: int = 1000, **arguments: Any) -> nn.Module:
+            # Reading checkpoints needs the registry's own parts: it is imported once they are there.
+            from tdam.checkpoints import load_checkpoint
+            from tdam.checkpoints.releases import fetch_release
+
             path = fetch_release(f"{name}.{tag}") if pretrained else None
             model = timm.create_model(base, num_classes=1000 if pretrained else num_classes, **arguments)
             insert_feedback(model, cast(Family, family_of(model)), options)

@@ -32,13 +32,17 @@ MODULES = modules()
 def imports_of(name: str) -> set[str]:
     """Modules of ours that a module imports anywhere, also inside functions; for type checkers alone does not count."""
     found: set[str] = set()
-    nodes = [ast.parse(MODULES[name].read_text(encoding="utf-8"))]
+    # A face that imports its names at their first use lists them in a stub.
+    files = (MODULES[name], MODULES[name].with_suffix(".pyi"))
+    nodes: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8")) for file in files if file.exists()]
     while nodes:
         node = nodes.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.level:  # of a package's face
+            node.module, node.level = ".".join(filter(None, (name, node.module))), 0
         if isinstance(node, ast.ImportFrom) and node.module:
             # "from package import name" imports the module of that name, or what the package's face hands on.
             found |= {full if (full := f"{node.module}.{a.name}") in MODULES else node.module for a in node.names}

@@ -7,36 +7,11 @@ found = localizer(["bird.jpg"])
 
 from importlib.metadata import PackageNotFoundError, version
 
-from wsol.boxes import boxes_from_score_map, scale_boxes
-from wsol.cam import ClassActivationMaps, class_activation_maps
-from wsol.localization import ClassScore, Localization, StepLocalization
-from wsol.localizer import Localizer
-from wsol.maps import map_methods
-from wsol.opening import TrainedNetwork, open_network, open_trained
-from wsol.results import Results, read_results
-from wsol.scoremap import normalize_score_map, score_maps
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 try:
     __version__ = version("wsol")
 except PackageNotFoundError:  # imported from a folder that was never installed
     __version__ = "0+unknown"
-
-__all__ = [
-    "ClassActivationMaps",
-    "ClassScore",
-    "Localization",
-    "Localizer",
-    "Results",
-    "StepLocalization",
-    "TrainedNetwork",
-    "__version__",
-    "boxes_from_score_map",
-    "class_activation_maps",
-    "map_methods",
-    "normalize_score_map",
-    "open_network",
-    "open_trained",
-    "read_results",
-    "scale_boxes",
-    "score_maps",
-]

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 # OpenMP's waiting threads sleep: where other programs use the cores too, spinning ones slow the work
 # several times over. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import torch
 import tyro
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from eval.evaluation import evaluate_methods
-from eval.judging.process import end_process, start_process
 from eval.options import GROUPS, EvaluationOptions
-from eval.output.compare import compare_all, comparison_table
-from eval.output.methods import methods_table
-from eval.output.results import CURVES, RESULTS
-from eval.output.table import caption, headline_text, results_tables, threshold_table
-from eval.report import REPORT, write_comparison
 from tdam.errors import UsageError, one_line_errors
 from wsol.command_line.command import Command
-from wsol.results import PREDICTIONS
-from wsol.runtime.memory import keep_freed_memory
 from wsol.runtime.terminal import console, print_version
+
+# What computes is imported after the arguments were read: help and mistakes are answered without waiting for torch.
 
 
 @dataclass(frozen=True)
@@ -90,6 +72,9 @@ def compare_results(arguments: Sequence[str]) -> None:
         UserError: If they cannot be compared.
     """
     options = COMPARE.parse(arguments)
+    from eval.output.compare import compare_all, comparison_table
+    from eval.report import write_comparison
+
     folders = [path if path.is_dir() else path.parent for path in options.results]
     if options.report is not None:
         _keep_results(options.report, folders)
@@ -108,6 +93,10 @@ def _keep_results(report: Path, folders: Sequence[Path]) -> None:
     Raises:
         UsageError: Naming the file.
     """
+    from eval.output.results import CURVES, RESULTS
+    from eval.report import REPORT
+    from wsol.results import PREDICTIONS
+
     for folder in folders:
         if report.resolve() in {(folder / name).resolve() for name in (RESULTS, PREDICTIONS, CURVES, REPORT)}:
             raise UsageError(f"--report {report} is a file of the results that are compared: choose another name")
@@ -120,6 +109,14 @@ def run(arguments: Sequence[str]) -> None:
         UserError: If the evaluation cannot be done.
     """
     options = EVALUATE.parse(arguments)
+    import torch
+
+    from eval.evaluation import evaluate_methods
+    from eval.judging.process import end_process, start_process
+    from eval.output.methods import methods_table
+    from eval.report.terminal import SplitProgress, print_results
+    from wsol.runtime.memory import keep_freed_memory
+
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     process, torch_device = start_process(device)
     keep_freed_memory()
@@ -137,72 +134,6 @@ def run(arguments: Sequence[str]) -> None:
                 console().print(methods_table(options.output, names, options.bootstrap))
     finally:
         end_process()
-
-
-def print_results(all_results: Sequence[dict[str, Any]], output: Path | None, methods: Sequence[str] = ()) -> None:
-    """Print one result or several of the same images: the answer, the table, what was wrong, where the files are.
-
-    Args:
-        all_results: Contents of results.json.
-        output: Folder of the files, if any were written.
-        methods: Map methods, where there are several, each with a folder of its own.
-    """
-    out = console()
-    for results in all_results:
-        out.print(headline_text(results), end="\n\n")
-    for table in results_tables(all_results, out.width):
-        out.print(table, end="\n\n")
-    out.print(caption(all_results[0]))
-    for results in all_results:
-        if (choices := threshold_table(results)) is not None:
-            out.print(choices)
-    for results in all_results:
-        if results["network"] is not None:
-            out.print(f"weights of {results['model']}: {network_text(results['network'])}", soft_wrap=True)
-        for kind, images in results["faults"].items():
-            if images:
-                out.print(f"{kind.replace('_', ' ')}: {len(images)}, e.g. {next(iter(images))}", soft_wrap=True)
-        if (waiting := results["environment"]["share_of_time_waiting_for_images"]) is not None:
-            out.print(f"waiting for images: {waiting:.0%} of the time (--workers N reads them in N processes)")
-    if output is not None:
-        folders = [output / name for name in methods] if len(methods) > 1 else [output]
-        for folder in folders:
-            out.print(f"written: {folder} (open {folder / REPORT} in a browser)", soft_wrap=True)
-
-
-def network_text(network: dict[str, Any]) -> str:
-    """Where a network's weights come from, and how large its maps are."""
-    grid, size = network.get("map_size"), network["input_size"]
-    maps = "" if grid is None else f"; maps {grid[0]} x {grid[1]} at {size[0]} x {size[1]}"
-    return f"{network['weights']}{maps}"
-
-
-class SplitProgress:
-    """Progress on stderr, one bar per split."""
-
-    def __init__(self, visible: bool) -> None:
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console(stderr=True),
-            disable=not visible,
-        )
-        self.tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        self.bar.start()
-        return self._report
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def _report(self, split: str, done: int, total: int) -> None:
-        if split not in self.tasks:
-            self.tasks[split] = self.bar.add_task(split, total=total)
-        self.bar.update(self.tasks[split], completed=done)
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,6 +70,8 @@ def find_rule(name: str) -> ThresholdRule:
 
 
 def _otsu(values: NDArray[np.uint8]) -> int:
+    import cv2
+
     cut, _ = cv2.threshold(np.ascontiguousarray(values), 0, 255, cv2.THRESH_OTSU)
     return int(cut)
 

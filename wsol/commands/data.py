@@ -16,10 +16,8 @@ from rich.table import Table
 
 from tdam.errors import UserError, one_line_errors
 from wsol.command_line.command import Command, CommandFamily
-from wsol.data.doctor import check_dataset
 from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
-from wsol.data.prepare import prepare as prepare_dataset
 from wsol.data.registry import SOURCES, data_root, load
 from wsol.runtime import opencv_packages
 from wsol.runtime.terminal import console, print_version
@@ -154,6 +152,8 @@ def prepare(options: PrepareOptions) -> None:
         UserError: If something is missing, or is not what it should be.
     """
     root = data_root(options.root)
+    from wsol.data.prepare import prepare as prepare_dataset
+
     prepare_dataset(options.name, root, options.archive, options.download, options.packed, classes=options.classes)
 
 
@@ -165,6 +165,8 @@ def check(options: CheckOptions) -> None:
     """
     if (warning := opencv_packages.warning()) is not None:
         print(f"warning: {warning}", file=sys.stderr)
+    from wsol.data.doctor import check_dataset
+
     findings = list(check_dataset(options.name, options.root, options.split, _progress))
     for line in _finding_lines(findings):
         print(line)

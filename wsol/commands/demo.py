@@ -11,8 +11,6 @@ from pathlib import Path
 
 from tdam.errors import one_line_errors
 from wsol.command_line.command import Command
-from wsol.demo.networks import Networks
-from wsol.demo.page import build_page, served, temporary_files
 from wsol.runtime.terminal import print_version
 
 
@@ -55,12 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if print_version(arguments):
         return 0
     try:
-        with one_line_errors("run wsol-demo again"), temporary_files():
+        with one_line_errors("run wsol-demo again"):
             options = DEMO.parse(arguments)
-            page = build_page(Networks(options.model, options.checkpoint))
-            with served(page, options.port, options.open) as address:
-                print(f"{address} (this machine only; Ctrl+C stops)", flush=True)
-                page.block_thread()
+            from wsol.demo.networks import Networks
+            from wsol.demo.page import build_page, served, temporary_files
+
+            with temporary_files():
+                page = build_page(Networks(options.model, options.checkpoint))
+                with served(page, options.port, options.open) as address:
+                    print(f"{address} (this machine only; Ctrl+C stops)", flush=True)
+                    page.block_thread()
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0

@@ -5,17 +5,6 @@
 True
 """
 
-from wsol.data.dataset import LocalizationDataset
-from wsol.data.errors import DatasetError, ImageError
-from wsol.data.ground_truth import GroundTruth, MaskFiles
-from wsol.data.registry import list_datasets, load_dataset
+import lazy_loader
 
-__all__ = [
-    "DatasetError",
-    "GroundTruth",
-    "ImageError",
-    "LocalizationDataset",
-    "MaskFiles",
-    "list_datasets",
-    "load_dataset",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

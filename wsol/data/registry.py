@@ -8,9 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tdam.errors import check_name
 from wsol.data.benchmarks.cub import is_cub_tree, load_cub, load_cub_folder
@@ -20,12 +18,16 @@ from wsol.data.benchmarks.oxford_pets import load_oxford_pets
 from wsol.data.benchmarks.tiny_imagenet import load_tiny_imagenet
 from wsol.data.box_checks import box_findings
 from wsol.data.custom import load_custom
-from wsol.data.dataset import LocalizationDataset
 from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
 from wsol.data.ground_truth import SPLITS
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds import load_minibirds
+
+if TYPE_CHECKING:
+    import torch
+
+    from wsol.data.dataset import LocalizationDataset
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def load_dataset(
         UnknownNameError: If there is no such dataset, split or decoder; the valid ones are listed.
         DatasetError: If the data is missing or malformed; the message says how to get it.
     """
+    from wsol.data.dataset import LocalizationDataset
+
     loaded = load(name, split, root)
     findings = [*loaded.findings, *box_findings(loaded.ground_truth)]
     if loaded.note:

@@ -11,7 +11,6 @@ import yaml
 
 from tdam.errors import UsageError, check_name
 from wsol.command_line.settings import typed_settings
-from wsol.methods import METHODS
 
 SCHEDULES = ("cosine", "step", "multistep", "poly", "constant")
 CROPS = ("resize", "random_resized")
@@ -238,7 +237,6 @@ class TrainingConfig:
         Raises:
             UsageError: If a value is impossible.
         """
-        check_name("method", self.method, METHODS)
         check_name("schedule", self.schedule, SCHEDULES)
         check_name("crop", self.crop, CROPS)
         check_name("precision", self.precision, PRECISIONS)
@@ -251,6 +249,10 @@ class TrainingConfig:
             raise UsageError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
         if (self.mixup or self.cutmix) and self.method == "cutmix":
             raise UsageError("method cutmix mixes images itself: leave mixup and cutmix at 0")
+        # Last, because it waits for torch.
+        from wsol.methods import METHODS
+
+        check_name("method", self.method, METHODS)
 
     def as_dict(self) -> dict[str, Any]:
         """Settings as plain data that JSON, YAML and weights-only loading can hold."""

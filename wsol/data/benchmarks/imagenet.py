@@ -21,7 +21,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from timm.data import ImageNetInfo
 
 from wsol.data.errors import DatasetError
 from wsol.data.files.stores import Folder, ImageStore, Renamed, holds_some
@@ -51,12 +50,16 @@ DOUBTED_V2_IMAGES = (
 @cache
 def wordnet_ids() -> tuple[str, ...]:
     """WordNet id of each class, in the order of torchvision and timm."""
+    from timm.data import ImageNetInfo
+
     return tuple(ImageNetInfo("imagenet-1k").label_names())
 
 
 @cache
 def class_names() -> tuple[str, ...]:
     """English name of each class."""
+    from timm.data import ImageNetInfo
+
     info = ImageNetInfo("imagenet-1k")
     return tuple(info.index_to_description(i) for i in range(info.num_classes()))
 

@@ -15,16 +15,18 @@ import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageOps
 
 from wsol.data.errors import ImageError
 from wsol.data.files.stores import ImageStore
+
+if TYPE_CHECKING:
+    import torch
 
 Rule = Literal["benchmark", "photograph"]
 T = TypeVar("T")
@@ -81,6 +83,8 @@ def decode_fast(data: bytes, name: str, rule: Rule = "benchmark") -> torch.Tenso
     Raises:
         ImageError: As `decode_exact`.
     """
+    import torch
+
     image = _open(data, name)
     plain = image.format == "JPEG" and image.mode in ("RGB", "L") and data.rstrip(b"\0").endswith(JPEG_END)
     if plain and (rule == "benchmark" or _orientation(image, data) == 1):
