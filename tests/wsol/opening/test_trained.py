@@ -34,6 +34,19 @@ def test_all_bundled_networks_open_and_are_small(tmp_path):
         assert network.input_size == (96, 96)
 
 
+@pytest.mark.parametrize("name", ["resnet_mini_tdam", "resnet_mini_tdam2"])
+def test_what_comes_from_the_top_changes_the_bundled_networks(name, tmp_path):
+    """The step before the last has an output, and the searchlight reads it."""
+    model = wsol.open_trained(name, dataset="minibirds", runs=tmp_path).model
+    images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    for stage in (model.layer3, model.layer4):
+        assert stage[0].bn2.weight.abs().max() > 0.01
+        before = model(images)
+        with torch.no_grad():
+            stage[0].attention.top_reduce.weight.zero_()
+        assert not torch.allclose(model(images), before, atol=0.01)
+
+
 def test_without_weights_the_training_command_is_named(tmp_path):
     with pytest.raises(UserError, match="wsol-train --model resnet50_tdam --dataset cub"):
         wsol.open_trained("resnet50_tdam", dataset="cub", runs=tmp_path)
