@@ -24,13 +24,13 @@ from tdam.errors import CheckpointError, UsageError, UserError, check_name
 from tdam.files import file_sha256, folder_lock
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
-from wsol.methods import Method, create_method
+from wsol.methods import Method
 from wsol.runtime.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
 from wsol.training.config import OPERATIONAL, TrainingConfig
 from wsol.training.curves import write_training_curves
 from wsol.training.log import RunLog
-from wsol.training.network import create_network, freeze_modules
+from wsol.training.network import create_configured_method, freeze_modules
 from wsol.training.optim import create_mixup, create_optimizer, create_schedule
 from wsol.training.randomness import Stream, seed_at
 from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state
@@ -73,16 +73,9 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
         self.device = self.accelerator.device
         seed_at(config.seed, Stream.NETWORK)
-        network = create_network(config, num_classes=len(truth.class_names))
+        method = create_configured_method(config, num_classes=len(truth.class_names))
+        network = method.network
         self.preprocessing = timm.data.resolve_model_data_config(network)
-        method = create_method(
-            config.method,
-            network,
-            config.method_args,
-            label_smoothing=config.label_smoothing,
-            step_loss_weights=config.step_loss_weights,
-            step_diversity=config.step_diversity,
-        )
         if config.sync_norms and self.accelerator.num_processes > 1:
             method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
         self.method = method.to(self.device).to(memory_format=torch.channels_last)

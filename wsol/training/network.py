@@ -15,7 +15,7 @@ import tdam
 from tdam.checkpoints import in_our_names, read_state_dict
 from tdam.errors import UsageError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
-from wsol.methods import METHODS
+from wsol.methods import METHODS, Method, create_method
 from wsol.methods.initial import initialise_classifier
 from wsol.methods.stages import set_input_size
 from wsol.training.config import TrainingConfig
@@ -45,6 +45,22 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
     if begins_new and std is not None:
         initialise_classifier(network, std)
     return network
+
+
+def create_configured_method(config: TrainingConfig, num_classes: int) -> Method:
+    """Build the configured network, and the configured method around it.
+
+    Raises:
+        UserError: If the network, the method or one of their options is unknown, or they do not go together.
+    """
+    return create_method(
+        config.method,
+        create_network(config, num_classes),
+        config.method_args,
+        label_smoothing=config.label_smoothing,
+        step_loss_weights=config.step_loss_weights,
+        step_diversity=config.step_diversity,
+    )
 
 
 def published_classes(network: nn.Module) -> int | None:

@@ -13,13 +13,16 @@ from wsol.training.validation import ClassFigures, Validation
 DEFAULT_SELECTION = TrainingConfig.select_by
 
 
-def train(config: TrainingConfig, resume: bool = False, recipe: str = "none") -> None:
+def train(config: TrainingConfig, resume: bool = False, recipe: str = "none") -> Trainer:
     """Train a network and keep its best epoch.
 
     Args:
         config: Settings of the run.
         resume: Continue an interrupted run of the same settings.
         recipe: The recipe that the settings began with, for the record.
+
+    Returns:
+        The trainer, whose work is done.
 
     Raises:
         UserError: If the settings, the data or the network are not valid, or training cannot go on.
@@ -44,3 +47,4 @@ def train(config: TrainingConfig, resume: bool = False, recipe: str = "none") ->
         trainer.fit()
     finally:
         trainer.accelerator.end_training()
+    return trainer

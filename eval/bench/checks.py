@@ -1,0 +1,112 @@
+"""Everything of a comparison that can be checked before its first run begins."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from eval.bench.description import Description, Variant
+from eval.bench.runs import Run, joined
+from eval.bench.state import state_of
+from eval.bench.worker import evaluation_options, settable_options
+from eval.options import EvaluationOptions
+from eval.protocols import PROTOCOLS
+from tdam.errors import UsageError, UserError, check_name
+from wsol.data import load_dataset
+from wsol.maps import find_method
+from wsol.training.config import TrainingConfig
+from wsol.training.network import create_configured_method
+
+# What every run has of its own.
+OF_THE_RUN = ("dataset", "data_root", "seed", "output")
+
+
+def check_comparison(description: Description, runs: Sequence[Run]) -> None:
+    """Check names, settings, data, earlier runs, and that every network goes with its methods.
+
+    Every network is built once with every one of its methods: what does not fit shall not be found after hours.
+
+    Raises:
+        UserError: Naming the first thing that is wrong.
+    """
+    check_names(description)
+    for name in dict.fromkeys(name for run in runs for name in run.maps):
+        find_method(name)
+    for run in runs:
+        evaluation_options(run, description, description.protocols[0], run.maps[0])
+        state_of(run, description)
+        if run.checkpoint is not None and not run.checkpoint.exists():
+            raise UserError(f"network {run.network}: there is no {run.checkpoint}")
+    load_dataset(description.dataset, "test", root=description.data_root)
+    trained = [run for run in runs if run.checkpoint is None]
+    if not trained:
+        return
+    truth = load_dataset(description.dataset, "train", root=description.data_root).ground_truth
+    for run in {(run.network, run.method): run for run in trained}.values():
+        config = TrainingConfig.from_dict(run.settings)
+        if config.init not in (None, "pretrained", "backbone") and not Path(str(config.init)).is_file():
+            raise UserError(f"{run.network}/{run.method}: there is no {config.init} to begin from")
+        try:
+            config.check()
+            create_configured_method(replace(config, init=None), truth.num_classes)
+        except UserError as error:
+            raise type(error)(f"{run.network}/{run.method}: {error}") from error
+
+
+def check_names(description: Description) -> None:
+    """Check protocols, the settings of all trainings and the options of all evaluations, names and types.
+
+    Raises:
+        UserError: Naming the key; the valid ones come nearest first.
+    """
+    for protocol in description.protocols:
+        check_name("protocol", protocol, PROTOCOLS)
+    own = {item.name for item in fields(TrainingConfig)}.intersection(OF_THE_RUN)
+    settings = [item.name for item in fields(TrainingConfig) if item.name not in own]
+    _check_values("training", description.training, TrainingConfig, settings)
+    for kind, variants, further in (
+        ("network", description.networks, ["methods", "maps", "checkpoint"]),
+        ("method", description.methods, ["networks", "maps"]),
+    ):
+        for variant in variants:
+            _check_variant(kind, variant, settings, further)
+    _check_values("evaluation", description.evaluation, EvaluationOptions, settable_options())
+
+
+def _check_variant(kind: str, variant: Variant, settings: Sequence[str], further: Sequence[str]) -> None:
+    where = f"{kind} {variant.name}"
+    if variant.checkpoint is None:
+        _check_values(where, variant.settings, TrainingConfig, settings, further)
+    else:
+        _check_values(f"{where}, whose checkpoint is given,", variant.settings, TrainingConfig, ["model"], further)
+
+
+def _check_values(
+    where: str, values: Mapping[str, Any], made: type, valid: Sequence[str], further: Sequence[str] = ()
+) -> None:
+    hints = typing.get_type_hints(made)
+    for key, value in joined(values).items():
+        check_name(f"key of {where}", key, [*valid, *further])
+        if not _fits(value, hints[key]):
+            kind = hints[key].__name__ if isinstance(hints[key], type) else str(hints[key]).replace("typing.", "")
+            raise UsageError(f"{where}: {key} must be {kind}, got {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a YAML file is of the type of a setting; lists stand for tuples, whole numbers for floats."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin is None:
+        kinds = {float: (int, float), Path: (str,), type(None): (type(None),)}.get(hint, (hint,))
+        return isinstance(value, kinds) and (hint is bool or not isinstance(value, bool))
+    if origin is typing.Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict)
+    return any(_fits(value, one) for one in inner)
