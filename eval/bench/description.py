@@ -10,7 +10,7 @@ from typing import Any
 from tdam.errors import UsageError, UserError, check_name
 from wsol.runtime.yaml_files import read_yaml
 
-FIGURES = ("gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2", "pxap", "top1_cls", "size_balanced")
+FIGURES = ("gt_known_loc", "top1_loc", "top1_cls", "max_box_acc", "max_box_acc_v2", "pxap", "size_balanced")
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ def cells(table: pd.DataFrame, figure: str) -> pd.DataFrame:
     lines = []
     for _, row in table.iterrows():
         line = {name: row[name] for name in names} | {"seeds": str(row["seeds"])}
-        line |= {FIGURE_NAMES[key]: with_half(row[key], row[f"{key}_half"]) for key in figures}
         against = with_half(row[f"{figure}_against"], row[f"{figure}_against_half"], sign=True)
         line[f"{FIGURE_NAMES[figure]} − baseline"] = "baseline" if row["is_baseline"] else against
+        line |= {FIGURE_NAMES[key]: with_half(row[key], row[f"{key}_half"]) for key in figures}
         lines.append(line | {heading: cost(row, key) for key, heading in COST_NAMES.items()})
     return pd.DataFrame(lines)
 

@@ -31,7 +31,7 @@ COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
 BLOCK = re.compile(r"(<!-- not run[^\n]*-->\n)?```(\w*)\n(.*?)```", re.DOTALL)
 # These register a family or a method for good; their own tests run them and clean up.
 WITH_TESTS_OF_THEIR_OWN = ("adding-a-family.md", "adding-a-map-method.md")
-OTHERS = ("pip", "bash", "torchrun", "accelerate", "python", "make", "srun", "git", "nox", "export", "mkdocs")
+OTHERS = ("pip", "bash", "torchrun", "accelerate", "python", "make", "srun", "sbatch", "git", "nox", "export", "mkdocs")
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -40,6 +40,15 @@ def blocks(page: Path, *languages: str) -> list[str]:
         for excepted, language, code in BLOCK.findall(page.read_text(encoding="utf-8"))
         if language in languages and not excepted
     ]
+
+
+def write_yaml_files(page: Path, folder: Path) -> None:
+    """Write the YAML blocks whose first line names a file, shortened as the commands are."""
+    for code in blocks(page, "yaml"):
+        if named := re.match(r"# (\S+\.yaml)\n", code):
+            short = re.sub(r"epochs: \d+", "epochs: 1, batch_size: 4, workers: 0", code.replace("minibirds", "mugs"))
+            short = short.replace("recipe: mugs", "recipe: minibirds").replace("seeds: 2", "seeds: 1")
+            (folder / named[1]).write_text(short)
 
 
 def command_lines(code: str) -> Iterator[list[str]]:
@@ -133,6 +142,7 @@ def run(words: list[str], page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_yaml_files(page, here)
     for code in blocks(page, "bash"):
         for words in command_lines(code):
             run(words, page, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ import tdam
 CLASSES = ("cup", "kite", "lamp", "sock", "tree", "vase")
 
 
-def write_dataset(folder: Path, images: int = 7, seed: int = 0) -> Path:
-    """Write val and test splits of noisy pictures with one bright rectangle, boxes in CSV; returns the folder."""
+def write_dataset(folder: Path, images: int = 7, seed: int = 0, splits: Sequence[str] = ("val", "test")) -> Path:
+    """Write splits of noisy pictures with one bright rectangle, boxes in CSV; returns the folder."""
     generator = np.random.default_rng(seed)
-    for split in ("val", "test"):
+    for split in splits:
         (folder / split).mkdir(parents=True)
         rows = ["path,label,x0,y0,x1,y1"]
         for number in range(images):
