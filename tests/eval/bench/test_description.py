@@ -98,7 +98,7 @@ def test_mistakes_in_the_file(tmp_path: Path, changes: dict, message: str) -> No
 def test_unknown_keys_and_wrong_values_list_the_valid_ones(tmp_path: Path, changes: dict, message: str) -> None:
     methods = {"methods": {"cam": None}} if "networks" in changes else {}
     with pytest.raises(UserError, match=message):
-        check_names(read_description(write(tmp_path, **methods, **changes)))
+        check_names(read_description(write(tmp_path, **{**methods, **changes})))
 
 
 @pytest.mark.parametrize(
