@@ -22,8 +22,8 @@ def finished_rows(description: Description, runs: Sequence[Run]) -> pd.DataFrame
     """Figures and costs of all finished runs.
 
     Returns:
-        Columns `CONFIGURATION`, ``seed``, the figures (percent, the last step at the headline's threshold), ``threshold``,
-        ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation, seconds of
+        Columns `CONFIGURATION`, ``seed``, the figures (percent, the last step at the headline's threshold),
+        ``threshold``, ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation, seconds of
         judging val and test, parameters, multiply-accumulates of one image.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from scipy.stats import t
@@ -108,21 +109,22 @@ def summary(rows: pd.DataFrame, baseline: Baseline) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def best_rows(table: pd.DataFrame) -> pd.DataFrame:
+def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """For every protocol and figure the configuration with the highest mean, and the next one.
 
     Args:
         table: Result of `summary`.
 
     Returns:
-        Columns ``protocol``, ``figure``, ``best`` and ``next`` (places in `table`; the next may be missing).
+        ``protocol``, ``figure``, and the rows ``best`` and ``next`` of `table`; the next is None where there is none.
     """
     lines = []
     for protocol, of_protocol in table.groupby("protocol", sort=False):
         for figure in FIGURES:
-            ranked = of_protocol[figure].dropna().astype(float).sort_values(ascending=False, kind="stable")
-            if ranked.empty:
-                continue
-            following = ranked.index[1] if len(ranked) > 1 else None
-            lines.append({"protocol": protocol, "figure": figure, "best": ranked.index[0], "next": following})
-    return pd.DataFrame(lines)
+            known = of_protocol[of_protocol[figure].notna()]
+            ranked = known[figure].astype(float).sort_values(ascending=False, kind="stable")
+            rows = [row for _, row in known.loc[ranked.index[:2]].iterrows()]
+            if rows:
+                following = rows[1] if len(rows) > 1 else None
+                lines.append({"protocol": protocol, "figure": figure, "best": rows[0], "next": following})
+    return lines

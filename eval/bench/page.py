@@ -47,7 +47,9 @@ def write_comparison(description: Description, runs: Sequence[Run]) -> list[Path
     folder = description.output
     write_text(folder / RUNS_CSV, rows.to_csv(index=False, float_format="%.6g"))
     write_text(folder / TABLE_CSV, table.to_csv(index=False, float_format="%.6g"))
-    captions = {name: f"{description.name} on {description.dataset}, protocol {name}. {_interval_words(rows)}" for name in shown}
+    captions = {
+        name: f"{description.name} on {description.dataset}, protocol {name}. {_interval_words(rows)}" for name in shown
+    }
     write_text(folder / TABLE_TEX, "\n".join(latex(part, captions[name]) for name, part in shown.items()))
     write_text(folder / TABLE_MD, "\n".join(f"{captions[name]}\n\n{markdown(part)}" for name, part in shown.items()))
     write_page(folder / PAGE, _page(description, runs, rows, table, shown))
@@ -94,12 +96,12 @@ def _interval_words(rows: pd.DataFrame) -> str:
 def _best(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, str, str, str, str, str]]:
     """Protocol, figure, the best configuration and the next with their means, for every figure."""
     found = []
-    for line in best_rows(table).itertuples():
-        best, figure = table.loc[line.best], str(line.figure)
-        following = None if pd.isna(line.next) else table.loc[line.next]
+    for line in best_rows(table):
+        figure, best = str(line["figure"]), line["best"]
+        following = line["next"]
         found.append(
             (
-                str(line.protocol),
+                str(line["protocol"]),
                 FIGURE_NAMES[figure],
                 name_of(best, names),
                 with_half(best[figure], best[f"{figure}_half"]),
@@ -125,7 +127,9 @@ def _charts(curves: pd.DataFrame, base: dict[str, str], names: Sequence[str]) ->
             if key != of_base and of_base in lines:
                 series.append(Series(f"{lines[of_base][0]} (baseline)", *lines[of_base][1:]))
             title = f"{name}, {protocol}"
-            chart = line_chart(title, series, "score-map threshold", "GT-known Loc, percent", y_top=10 * (top // 10 + 1))
+            chart = line_chart(
+                title, series, "score-map threshold", "GT-known Loc, percent", y_top=10 * (top // 10 + 1)
+            )
             charts.append((title, chart))
     return charts
 

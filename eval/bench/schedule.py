@@ -80,7 +80,11 @@ class Schedule:
     """
 
     def __init__(
-        self, description: Description, command: Callable[[Run], list[str]], processes: int = 1, gpus: Sequence[str] = ()
+        self,
+        description: Description,
+        command: Callable[[Run], list[str]],
+        processes: int = 1,
+        gpus: Sequence[str] = (),
     ) -> None:
         if processes < 1:
             raise UsageError(f"--processes must be at least 1, got {processes}")
@@ -168,7 +172,9 @@ def last_words(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def worker_command(file: Path, dataset: str | None, data_root: Path | None, output: Path | None) -> Callable[[Run], list[str]]:
+def worker_command(
+    file: Path, dataset: str | None, data_root: Path | None, output: Path | None
+) -> Callable[[Run], list[str]]:
     """Gives the command line of `eval.bench.worker` for each run.
 
     Args:

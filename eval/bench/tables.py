@@ -18,7 +18,16 @@ COST_NAMES: Final = {
     "macs": "GMACs",
 }
 _COST_SCALES: Final = {"train_seconds": (60, 1), "evaluation_seconds": (1, 1), "parameters": (1e6, 2), "macs": (1e9, 3)}
-_LATEX: Final = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "−": "$-$", "\\": r"\textbackslash{}"}
+_LATEX: Final = {
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "\\": r"\textbackslash{}",
+}
 
 
 def shown_figures(table: pd.DataFrame) -> list[str]:
@@ -75,7 +84,8 @@ def cells(table: pd.DataFrame, figure: str) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """Cells as a table in Markdown."""
-    rows = [list(table), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
+    lines: list[list[str]] = table.astype(str).values.tolist()
+    rows = [[str(heading) for heading in table], ["---"] * len(table.columns), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
@@ -85,7 +95,10 @@ def latex(table: pd.DataFrame, caption: str) -> str:
     escaped.columns = [_escaped(str(name)) for name in table]
     names = sum(heading in CONFIGURATION for heading in table)
     return escaped.to_latex(
-        index=False, escape=False, caption=_escaped(caption), column_format="l" * names + "r" * (len(table.columns) - names)
+        index=False,
+        escape=False,
+        caption=_escaped(caption),
+        column_format="l" * names + "r" * (len(table.columns) - names),
     )
 
 

@@ -1,4 +1,6 @@
-"""One run of a comparison, in a process of its own: python -m eval.bench.worker FILE RUN …
+"""One run of a comparison, in a process of its own.
+
+python -m eval.bench.worker FILE RUN DATASET DATA_ROOT OUTPUT
 
 What it prints goes to the run's log. A run that was killed goes on: training from its saved state, evaluation from
 its records; what is finished is not done again.

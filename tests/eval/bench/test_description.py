@@ -50,7 +50,11 @@ def test_later_settings_win_and_options_of_networks_are_joined(tmp_path: Path) -
     assert runs["tdam/strong/seed1"]["model_args"] == {"output_stride": 16, "distance": 1}
     assert runs["tdam/strong/seed1"]["method"] == "cutmix"
     assert runs["tdam/strong/seed1"]["seed"] == 1
-    assert (runs["tdam/has/seed0"]["lr"], runs["tdam/cam/seed0"]["lr"], runs["plain/cam/seed0"]["lr"]) == (0.1, 0.5, 0.02)
+    assert (runs["tdam/has/seed0"]["lr"], runs["tdam/cam/seed0"]["lr"], runs["plain/cam/seed0"]["lr"]) == (
+        0.1,
+        0.5,
+        0.02,
+    )
     assert runs["plain/cam/seed0"]["epochs"] == 2, "the file's, not the recipe's"
 
 
