@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from eval.bench.description import Description, Variant
-from eval.bench.runs import Run, joined
+from eval.bench.runs import Run
 from eval.bench.state import state_of
 from eval.bench.worker import evaluation_options, settable_options
 from eval.options import EvaluationOptions
 from eval.protocols import PROTOCOLS
-from tdam.errors import UsageError, UserError, check_name
+from tdam.errors import UserError, check_name
+from wsol.command_line.settings import typed_settings
 from wsol.data import load_dataset
 from wsol.maps import find_method
 from wsol.training.config import TrainingConfig
@@ -46,7 +46,7 @@ def check_comparison(description: Description, runs: Sequence[Run]) -> None:
         return
     truth = load_dataset(description.dataset, "train", root=description.data_root).ground_truth
     for run in {(run.network, run.method): run for run in trained}.values():
-        config = TrainingConfig.from_dict(run.settings)
+        config = run.training_config()
         if config.init not in (None, "pretrained", "backbone") and not Path(str(config.init)).is_file():
             raise UserError(f"{run.network}/{run.method}: there is no {config.init} to begin from")
         try:
@@ -87,26 +87,6 @@ def _check_variant(kind: str, variant: Variant, settings: Sequence[str], further
 def _check_values(
     where: str, values: Mapping[str, Any], made: type, valid: Sequence[str], further: Sequence[str] = ()
 ) -> None:
-    hints = typing.get_type_hints(made)
-    for key, value in joined(values).items():
+    for key in values:
         check_name(f"key of {where}", key, [*valid, *further])
-        if not _fits(value, hints[key]):
-            kind = hints[key].__name__ if isinstance(hints[key], type) else str(hints[key]).replace("typing.", "")
-            raise UsageError(f"{where}: {key} must be {kind}, got {value!r}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a YAML file is of the type of a setting; lists stand for tuples, whole numbers for floats."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin is None:
-        kinds = {float: (int, float), Path: (str,), type(None): (type(None),)}.get(hint, (hint,))
-        return isinstance(value, kinds) and (hint is bool or not isinstance(value, bool))
-    if origin is typing.Literal:
-        return value in inner
-    if origin is tuple:
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    return any(_fits(value, one) for one in inner)
+    typed_settings(values, made, where)

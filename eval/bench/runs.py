@@ -10,6 +10,8 @@ from typing import Any
 
 from eval.bench.description import Description, Variant
 from tdam.errors import UsageError
+from wsol.command_line.settings import typed_settings
+from wsol.training.config import TrainingConfig
 from wsol.training.recipes import load_recipe
 
 GIVEN = "as given"  # in place of a training method, where the weights come from a file
@@ -43,6 +45,10 @@ class Run:
     def name(self) -> str:
         """Name on the command line and in lists."""
         return f"{self.network}/{self.method}" + ("" if self.seed is None else f"/seed{self.seed}")
+
+    def training_config(self) -> TrainingConfig:
+        """Settings of its training, of their own types."""
+        return TrainingConfig(**typed_settings(self.settings, TrainingConfig, f"the settings of {self.name}"))
 
     def evaluation_folder(self, protocol: str, map_method: str) -> Path:
         """Where the results of one protocol and map method lie."""
@@ -80,7 +86,7 @@ def _trained_run(
     folder = description.output / network.name / method.name / f"seed{seed}"
     # A recipe that names a network or a method does so for runs of one; here each run says its own.
     settings = joined(common, {"model": network.name, "method": method.name}, network.settings, method.settings)
-    settings |= {"dataset": description.dataset, "seed": seed, "output": str(folder)}
+    settings |= {"dataset": description.dataset, "seed": seed, "output": str(folder), "tensorboard": False}
     if description.data_root is not None:
         settings["data_root"] = str(description.data_root)
     maps = method.maps or network.maps or description.maps

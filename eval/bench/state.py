@@ -15,7 +15,7 @@ from tdam.errors import UserError
 from tdam.files import write_text
 from wsol.results import read_results
 from wsol.runtime.runs import BEST
-from wsol.training.config import OPERATIONAL, TrainingConfig
+from wsol.training.config import OPERATIONAL
 from wsol.training.state import STATE_FILE
 
 RECORD, LOG, FAILURE = "run.json", "log.txt", "failure.txt"
@@ -55,7 +55,7 @@ def weight_settings(run: Run) -> dict[str, Any]:
     """All settings of a run that decide its weights; empty where they are given."""
     if run.checkpoint is not None:
         return {}
-    settings = TrainingConfig.from_dict(run.settings).as_dict()
+    settings = run.training_config().as_dict()
     # As JSON gives them back: tuples are lists, keys are text.
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return {key: value for key, value in plain.items() if key not in OPERATIONAL}

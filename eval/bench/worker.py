@@ -29,8 +29,8 @@ from eval.options import EvaluationOptions
 from eval.run import PARTIAL
 from tdam.errors import check_name, one_line_errors
 from tdam.macs import count_macs
+from wsol.command_line.settings import typed_settings
 from wsol.runtime.runs import BEST
-from wsol.training.config import TrainingConfig
 from wsol.training.session import train
 
 
@@ -58,7 +58,7 @@ def evaluation_options(run: Run, description: Description, protocol: str, map_me
     settings: dict[str, Any] = {
         "gallery": 0,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in description.evaluation.items()},
+        **typed_settings(description.evaluation, EvaluationOptions, "evaluation"),
     }
     return EvaluationOptions(
         dataset=description.dataset,
@@ -82,7 +82,7 @@ def settable_options() -> list[str]:
 def _trained(run: Run, description: Description) -> Record:
     if run.checkpoint is not None:
         return Record({}, description.evaluation)
-    trainer = train(TrainingConfig.from_dict({"tensorboard": False, **run.settings}), resume=True)
+    trainer = train(run.training_config(), resume=True)
     deployed = trainer.trained.deployed
     return Record(
         training=weight_settings(run),

@@ -1,10 +1,4 @@
-"""The command `wsol-bench`: many trainings, judged alike, on one page.
-
-wsol-bench comparison.yaml --processes 2      # does what is not done, then writes the page
-wsol-bench comparison.yaml --list             # what would run, and what is done
-wsol-bench report comparison.yaml             # the page of what is done
-sbatch --array 0-9 … wsol-bench comparison.yaml    # each task takes its share
-"""
+"""The command `wsol-bench`: many trainings, judged alike, on one page."""
 
 from __future__ import annotations
 
@@ -13,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tyro
 
 from tdam.errors import UserError, check_name, one_line_errors
+from wsol.command_line.command import Command
 from wsol.runtime.terminal import console, print_version
 
 if TYPE_CHECKING:
@@ -37,10 +32,10 @@ class ReportOptions:
     """Which comparison.
 
     Attributes:
-        file: The comparison's YAML file, see docs/bench.md.
-        dataset: Dataset in place of the file's: a name, or the path of one's own.
-        data_root: Folder of the datasets in place of the file's; default: $WSOL_DATA, else ./data.
-        output: Folder of everything that is written, in place of the file's; default: runs/bench/NAME.
+        file: YAML file that describes the comparison.
+        dataset: Dataset in place of the file's: a name, or the path of your own.
+        data_root: Folder of the datasets. Default: the file's, $WSOL_DATA or ./data.
+        output: Folder of everything that is written. Default: the file's, or runs/bench/NAME.
     """
 
     file: tyro.conf.Positional[Path]
@@ -54,20 +49,46 @@ class BenchOptions(ReportOptions):
     """Which comparison, and how it is done.
 
     Attributes:
-        only: Names of networks, of methods or of single runs as --list shows them; the others are left out.
+        only: Do only these networks, methods, or runs as --show names them.
+        show: Show what would run and what is done, and exit.
         processes: Runs at a time.
-        gpus: GPUs that the processes are spread over, such as 0 1; default: those that are visible, for each process.
-        task: Number of this task of a job array, from 0; default: $SLURM_ARRAY_TASK_ID, where that is set.
-        tasks: Number of tasks of the job array.
-        list_: Show what would run and what is done, and end.
+        gpus: Spread the processes over these GPUs, such as 0 1. Default: each process sees all.
+        task: Number of this task in a job array, from 0. Default: SLURM's, in a SLURM job array.
+        tasks: Number of tasks in the job array.
     """
 
     only: tuple[str, ...] = ()
+    show: bool = False
     processes: int = 1
     gpus: tuple[str, ...] = ()
     task: int | None = None
     tasks: int | None = None
-    list_: Annotated[bool, tyro.conf.arg(name="list")] = False
+
+
+COMPARISON = ("file", "dataset", "data_root", "output")
+BENCH = Command(
+    "wsol-bench",
+    "Train and judge what a YAML file describes, and write one page of results.",
+    BenchOptions,
+    {"": (*COMPARISON, "only", "show"), "processes": ("processes", "gpus", "task", "tasks")},
+    examples=(
+        "wsol-bench comparison.yaml --show          # what would run",
+        "wsol-bench comparison.yaml --processes 2   # what is not done",
+        "wsol-bench comparison.yaml --task 0 --tasks 4   # first of four shares",
+    ),
+    notes=(
+        "Commands:",
+        "  wsol-bench report FILE  Write the page of what is done.",
+        "                          wsol-bench report --help",
+    ),
+)
+REPORT = Command(
+    "wsol-bench report",
+    "Write the page of the runs that are done.",
+    ReportOptions,
+    {"": COMPARISON},
+    examples=("wsol-bench report comparison.yaml",),
+)
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -76,7 +97,7 @@ def report(arguments: Sequence[str]) -> None:
     Raises:
         UserError: If nothing is done.
     """
-    description, runs = _opened(tyro.cli(ReportOptions, prog="wsol-bench report", args=arguments))
+    description, runs = _opened(REPORT.parse(arguments))
     _write(description, runs)
 
 
@@ -86,13 +107,13 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         UserError: If the comparison cannot be begun, or a run failed.
     """
-    options = tyro.cli(BenchOptions, prog="wsol-bench", description=__doc__, args=arguments)
+    options = BENCH.parse(arguments)
     from eval.bench.schedule import Schedule, share_of_task, worker_command
 
     description, all_runs = _opened(options)
     chosen = share_of_task(_only(all_runs, options.only), options.task, options.tasks)
-    if options.list_:
-        _list(description, chosen)
+    if options.show:
+        _show(description, chosen)
         return
     from eval.bench.checks import check_comparison
 
@@ -125,7 +146,7 @@ def _only(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
     return [run for run in runs if wanted.intersection((run.network, run.method, run.name))]
 
 
-def _list(description: Description, runs: Sequence[Run]) -> None:
+def _show(description: Description, runs: Sequence[Run]) -> None:
     from rich import box
     from rich.table import Table
 

@@ -61,7 +61,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 @pytest.mark.slow
 def test_from_the_file_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     file = write(tmp_path)
-    assert call(monkeypatch, file, "--list") == 0
+    assert call(monkeypatch, file, "--show") == 0
     listed = capsys.readouterr().out
     assert re.search(r"plain/cam/seed0 +waiting", listed)
     assert call(monkeypatch, file) == 1
@@ -159,10 +159,10 @@ def test_the_worker_tells_a_users_mistake_in_one_line(tmp_path: Path) -> None:
 
 def test_only_takes_networks_methods_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     file = write(tmp_path, networks={"a": None, "b": None}, methods=["cam", "has"], seeds=2)
-    assert call(monkeypatch, file, "--list", "--only", "b", "a/has/seed1") == 0
+    assert call(monkeypatch, file, "--show", "--only", "b", "a/has/seed1") == 0
     names = re.findall(r"\b[ab]/\w+/seed\d", capsys.readouterr().out)
     assert names == ["b/cam/seed0", "b/has/seed0", "a/has/seed1", "b/cam/seed1", "b/has/seed1"]
-    assert call(monkeypatch, file, "--list", "--only", "c") == 2
+    assert call(monkeypatch, file, "--show", "--only", "c") == 2
     assert "unknown network, method or run 'c'" in capsys.readouterr().err
 
 

@@ -90,7 +90,7 @@ def test_mistakes_in_the_file(tmp_path: Path, changes: dict, message: str) -> No
     [
         ({"protocols": ["wsoleval"]}, "unknown protocol 'wsoleval'; valid: wsolevaluation"),
         ({"training": {"epoch": 2}}, "unknown key of training 'epoch'; valid: epochs"),
-        ({"training": {"epochs": "two"}}, "training: epochs must be int, got 'two'"),
+        ({"training": {"epochs": "two"}}, "training: epochs: expected a whole number, got 'two'"),
         ({"training": {"seed": 3}}, "unknown key of training 'seed'"),
         ({"networks": {"plain": {"stepss": 2}}}, "unknown key of network plain 'stepss'"),
         ({"networks": ["resnet_mini"], "methods": {"has": {"grid": 2}}}, "unknown key of method has 'grid'"),

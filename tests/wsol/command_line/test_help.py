@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eval.commands.bench import BENCH, REPORT
 from eval.commands.evaluate import COMPARE, EVALUATE
 from wsol.command_line.command import Command, describe
 from wsol.commands.data import DATA
@@ -16,7 +17,8 @@ from wsol.commands.demo import DEMO
 from wsol.commands.show import SHOW
 from wsol.commands.train import TRAIN, parse
 
-ALONE = {"wsol-eval": EVALUATE, "wsol-eval compare": COMPARE, "wsol-show": SHOW, "wsol-demo": DEMO, "wsol-train": TRAIN}
+EVALUATION = {one.name: one for one in (EVALUATE, COMPARE, BENCH, REPORT)}
+ALONE = {**EVALUATION, "wsol-show": SHOW, "wsol-demo": DEMO, "wsol-train": TRAIN}
 COMMANDS: dict[str, Command[Any]] = {**ALONE, **{one.name: one for one in DATA.commands}}
 
 
@@ -48,7 +50,9 @@ def test_help_fits_80_columns_and_names_no_file_that_is_not_installed(name, caps
         assert f"  {example}\n" in text
 
 
-@pytest.mark.parametrize(("name", "commands"), [("wsol-data", DATA.commands), ("wsol-eval", [COMPARE])])
+@pytest.mark.parametrize(
+    ("name", "commands"), [("wsol-data", DATA.commands), ("wsol-eval", [COMPARE]), ("wsol-bench", [REPORT])]
+)
 def test_commands_of_a_command_are_listed(name, commands, capsys, monkeypatch) -> None:
     text = help_of(name, capsys, monkeypatch)
     for command in commands:

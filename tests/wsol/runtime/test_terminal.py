@@ -9,6 +9,7 @@ import pytest
 import wsol
 
 COMMANDS = (
+    "eval.commands.bench",
     "eval.commands.evaluate",
     "wsol.commands.train",
     "wsol.commands.show",
