@@ -93,6 +93,19 @@ def test_an_image_without_boxes_counts_for_its_class_alone(tmp_path):
         np.testing.assert_array_equal(records[field][others], whole[field][others])
 
 
+def test_an_iou_of_exactly_one_half_may_be_found_and_yet_no_hit_of_its_class(tmp_path):
+    truth, maps, logits = tiny_split(steps=1)
+    with_region(maps, 0, 0, 4, 4, 9, 8)  # its box ends one pixel further: 7 x 6, of which the upper half is the object
+    object_box = np.array([[4, 4, 10, 6]]) * np.tile(IMAGE / [WIDTH, HEIGHT], 2)
+    truth = dataclasses.replace(truth, boxes=(np.ceil(object_box).astype(np.int64), *truth.boxes[1:]))
+    logits[0, 0, truth.labels[0]] = 50
+    mixed = dataclasses.replace(PROTOCOL, gt_known_strict=False, top_k_strict=True)
+    record = judged(tmp_path, maps, logits, truth, mixed)[0]
+    assert record["iou"][0] == 0.5
+    assert record["hit"][0].tolist() == [[True, False, False]] * 2
+    assert record["outcome"][0] != Outcome.CORRECT
+
+
 @pytest.mark.parametrize("name", ["wsolevaluation", "bas", "psol"])
 def test_an_unreadable_image_is_found_under_no_protocol(tmp_path, name):
     truth, maps, logits = tiny_split()

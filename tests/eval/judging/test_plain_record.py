@@ -148,9 +148,10 @@ def test_images_that_are_not_judged_hold_nothing(tmp_path):
 
 def test_maps_alone_are_judged_without_classes(tmp_path):
     truth, maps, _ = split()
-    (records,) = judge_split(
-        ArraySource(maps, None, unreadable=[UNREADABLE, UNKNOWN_SIZE]), truth, PROTOCOL, THRESHOLDS, tmp_path
-    ).records()
+    source = ArraySource(maps, None, unreadable=[UNREADABLE, UNKNOWN_SIZE])
+    split_without = judge_split(source, truth, PROTOCOL, THRESHOLDS, tmp_path)
+    assert split_without.pixel_metrics == {}, "there are no masks either"
+    (records,) = split_without.records()
     assert records["hit"].shape[1] == 4, "two steps and the fusions that need no class"
     assert (records["class_id"] == -1).all()
     assert np.isnan(records["confidence"]).all()

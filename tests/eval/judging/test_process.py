@@ -98,7 +98,7 @@ def test_a_group_that_the_caller_joined_is_taken(monkeypatch):
 
 
 def test_every_process_takes_its_own_gpu_and_counts_on_the_cpu_as_well(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     group = Group(monkeypatch)
     current = with_gpus(monkeypatch, "1")
     process, device = start_process("cuda")

@@ -90,6 +90,15 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     file.close()
 
 
+def test_what_the_disk_refuses_only_at_the_end_is_told_as_well(tmp_path):
+    (tmp_path / "a.bin").symlink_to("/dev/full")
+    file = RecordFile(tmp_path / "a.bin", record_type(2))
+    file.append(records_of(np.arange(1)))  # stays in the buffer
+    with pytest.raises(WriteError, match=r"cannot write .*a\.bin: No space left on device; free some space"):
+        file.flush()
+    file.close()
+
+
 def write_much(file):
     file.append(records_of(np.arange(1000)))
     file.flush()
