@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import numpy.typing as npt
 
 from eval.judging.judge import MaskOf
 from eval.judging.process import Process
-from eval.judging.split import JudgedSplit, Judging
+from eval.judging.split import JudgedSplit, Judging, judge_batches
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource, MapWriter, OnError
 from eval.maps.logits import GivenLogits, LogitsWriter, read_logits
-from eval.maps.network import NetworkMaps
+from eval.maps.network import batches_of
 from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS
 from tdam.files import file_sha256
@@ -139,27 +138,10 @@ def judge(
         for run, source, chosen in zip(runs, sources, thresholds, strict=True)
     ]
     # After a killed run some methods may be a few batches ahead of others.
-    behind = min(judging, key=lambda one: one.images)
-    report = runs[0].progress_of(dataset)
-    with ExitStack() as stack:
-        for one in judging:
-            stack.enter_context(one)
-        for batch in _batches(runs, sources, behind.left()):
-            start = behind.images
-            for one, own in zip(judging, batch, strict=True):
-                if one.images == start:
-                    one.take(own)
-            if report is not None:
-                report(behind.images)
+    left = min(judging, key=lambda one: one.images).left()
+    methods = [run.options.one_method for run in runs]
+    judge_batches(judging, batches_of(sources[0], left, methods), runs[0].progress_of(dataset))
     return [one.result() for one in judging]
-
-
-def _batches(runs: Sequence[Run], sources: Sequence[MapSource], indices: list[int]) -> Iterator[tuple[MapBatch, ...]]:
-    """Batches of maps of every run."""
-    first = sources[0]
-    if len(runs) > 1 and isinstance(first, NetworkMaps):
-        return first.batches_of([run.options.one_method for run in runs], indices)
-    return ((batch,) for batch in first.batches(indices))
 
 
 def _hand_on(writers: Sequence[Callable[[MapBatch], None]], batch: MapBatch) -> None:

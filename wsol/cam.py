@@ -47,7 +47,7 @@ def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
     steps, batch, classes = logits.shape
     if class_ids is None:
         return logits.argmax(dim=-1)
-    class_ids = torch.as_tensor(class_ids, device=logits.device)
+    class_ids = torch.as_tensor(class_ids)
     if class_ids.shape not in ((batch,), (steps, batch)):
         raise ValueError(
             f"class_ids must be (B,) = ({batch},) or (T, B) = ({steps}, {batch}), got {tuple(class_ids.shape)}"
@@ -56,7 +56,8 @@ def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
         raise ValueError(f"class_ids must be integers in [0, {classes - 1}], got {class_ids.dtype}")
     if class_ids.numel() and (class_ids.min() < 0 or class_ids.max() >= classes):
         raise ValueError(f"class_ids must be integers in [0, {classes - 1}]")
-    return class_ids.long().expand(steps, batch)
+    # Checked where they are: to look at them on a GPU would make it wait.
+    return class_ids.to(logits.device, torch.long, non_blocking=True).expand(steps, batch)
 
 
 def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) -> ClassActivationMaps:
@@ -217,6 +218,7 @@ def _own_maps(network: nn.Module, images: Tensor, class_ids: Tensor | None, meth
         valid = ", ".join(map(repr, known))
         raise UsageError(f"this network makes its maps itself; method {method!r} does not apply, use {valid}")
     own_maps: Callable[..., ClassActivationMaps] = network.class_activation_maps  # type: ignore[assignment]
+    class_ids = None if class_ids is None else class_ids.to(images.device)
     with evaluation_mode(network):
         return own_maps(images, class_ids) if method == "cam" else own_maps(images, class_ids, method)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from eval.judging.records import RecordFile, Records, read_records
 from eval.judging.state import Done, images_done, lists_digest, load_state, save_state
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
+from eval.maps.network import batches_of
+from eval.maps.source import UnfinishedBatches
 from eval.measures.attention_shift import AttentionShift
 from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
@@ -24,6 +26,7 @@ from tdam.errors import UserError
 from tdam.files import make_folder
 from wsol.data import GroundTruth
 from wsol.metrics import PixelAveragePrecision
+from wsol.runtime.pipeline import Consumer
 
 SECONDS_BETWEEN_SAVES = 10.0
 Progress = Callable[[int], None]
@@ -141,12 +144,42 @@ def judge_split(
         facts=facts,
         watch=watch,
     )
-    with judging:
-        for batch in source.batches(judging.left()):
-            judging.take(batch)
-            if progress is not None:
-                progress(judging.images)
+    judge_batches([judging], batches_of(source, judging.left()), progress)
     return judging.result()
+
+
+def judge_batches(
+    judging: Sequence[Judging],
+    batches: UnfinishedBatches,
+    progress: Progress | None = None,
+) -> None:
+    """Judge batches in a thread of its own while the next ones are made.
+
+    Args:
+        judging: Splits that are judged in one pass; after a killed run some may be a few batches ahead of others.
+        batches: Give the next batch of maps for each of them.
+        progress: Called with the number of images that all of them have judged.
+
+    Raises:
+        UserError: If an image cannot be judged; every batch before it is.
+    """
+    behind = min(judging, key=lambda one: one.images)
+
+    def judge(batch: Callable[[], tuple[MapBatch, ...]]) -> None:
+        start = behind.images
+        for one, own in zip(judging, batch(), strict=True):
+            if one.images == start:
+                one.take(own)
+        if progress is not None:
+            progress(behind.images)
+
+    with ExitStack() as stack:
+        for one in judging:
+            stack.enter_context(one)
+        consumer = stack.enter_context(Consumer(judge))
+        stack.enter_context(closing(batches))
+        for batch in batches:
+            consumer.put(batch)
 
 
 class Judging:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch import Tensor, nn
 
 import tdam
+from eval.maps.images import ImageBatch, image_batches
 from eval.maps.inference import Forward
-from eval.maps.source import MapBatch, OnError
+from eval.maps.source import MapBatch, MapSource, OnError, UnfinishedBatches
 from tdam.errors import check_name
 from wsol.cam import BatchMaps, ClassActivationMaps
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
-from wsol.data.workers import from_workers
 from wsol.networks.wrappers import unwrap
 from wsol.opening import TrainedNetwork
 from wsol.scoremap import has_contrast, score_maps
@@ -26,35 +27,39 @@ from wsol.scoremap import has_contrast, score_maps
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class _Guarded(Dataset[tuple[torch.Tensor | None, int, int, str]]):
-    """A dataset that hands on what is wrong with an image, so that the message outlives a worker process."""
+class RawBatch:
+    """What a network says of a batch, copied from its device while that goes on with the next batch.
 
-    def __init__(self, dataset: LocalizationDataset, indices: Sequence[int]) -> None:
-        self.dataset = dataset
-        self.indices = indices
+    Args:
+        images: The images it is of.
+        of_labels: Maps of the labels; None if no image could be read.
+        of_predictions: Maps of each step's own top class; likewise.
+    """
 
-    def __len__(self) -> int:
-        return len(self.indices)
+    def __init__(
+        self, images: ImageBatch, of_labels: ClassActivationMaps | None, of_predictions: ClassActivationMaps | None
+    ) -> None:
+        self.read, self.unreadable = images.read, images.unreadable
+        self._tensors: list[Tensor] = []
+        self._arrived: torch.cuda.Event | None = None
+        if of_labels is None or of_predictions is None:
+            return
+        wrong = of_labels.class_ids != of_predictions.class_ids
+        tensors = (of_labels.maps, of_predictions.maps, of_labels.logits.float(), wrong)
+        is_cuda = of_labels.maps.is_cuda
+        self._tensors = [tensor.detach().to("cpu", non_blocking=is_cuda) for tensor in tensors]
+        if is_cuda:
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
 
-    def __getitem__(self, position: int) -> tuple[torch.Tensor | None, int, int, str]:
-        index = self.indices[position]
-        try:
-            image, label, _ = self.dataset[index]
-        except ImageError as error:
-            return None, -1, index, str(error)
-        return image, label, index, ""
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """Raw maps of labels and of predictions, logits, and where the classes differ; waits for the device.
 
-
-def _collate(
-    samples: list[tuple[torch.Tensor | None, int, int, str]],
-) -> tuple[torch.Tensor | None, torch.Tensor, list[int], dict[int, str]]:
-    readable = [(image, label) for image, label, _, _ in samples if image is not None]
-    indices = [index for image, _, index, _ in samples if image is not None]
-    unreadable = {index: message for image, _, index, message in samples if image is None}
-    if not readable:
-        return None, torch.empty(0, dtype=torch.long), indices, unreadable
-    images, labels = default_collate(readable)
-    return images, labels, indices, unreadable
+        Empty if no image could be read.
+        """
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return [tensor.numpy() for tensor in self._tensors]
 
 
 @dataclass
@@ -65,7 +70,7 @@ class NetworkMaps:
         network: Network with trained weights.
         dataset: Gives ``(image tensor (3, H, W), label, index)``; a `wsol.data.LocalizationDataset`.
         batch_size: Images per forward pass.
-        workers: Processes that read images; 0 reads in this one.
+        workers: Processes that read images; 0 reads in threads of this one.
         device: Torch device.
         precision: "fp32", "bf16" or "fp16": type of autocast for the forward pass.
         method: Map method, see `wsol.map_methods`.
@@ -116,36 +121,41 @@ class NetworkMaps:
         Raises:
             ImageError: If an image cannot be read and `on_error` is "stop".
         """
-        for (batch,) in self.batches_of((self.method,), indices):
+        for finish in self.unfinished((self.method,), indices):
+            (batch,) = finish()
             yield batch
 
-    def batches_of(self, methods: Sequence[str], indices: Sequence[int]) -> Iterator[tuple[MapBatch, ...]]:
+    def unfinished(self, methods: Sequence[str], indices: Sequence[int]) -> UnfinishedBatches:
         """The same of several map methods, which share images and, where they can, the forward pass.
+
+        Yields:
+            Functions that make the score maps of a batch, one `MapBatch` per method. The network is done with the
+            batch by then, so that another thread may call them.
 
         Raises:
             ImageError: If an image cannot be read and `on_error` is "stop".
         """
         model = self.network.model.to(self.device)
-        loader = DataLoader(
-            _Guarded(self.dataset, indices),
-            batch_size=self.batch_size,
-            num_workers=self.workers,
-            collate_fn=_collate,
-            pin_memory=self.device.type == "cuda",
-        )
+        pinned = self.device.type == "cuda"
+        self.clock = WaitingClock(image_batches(self.dataset, indices, self.batch_size, self.workers, pinned))
+        for images in self.clock:
+            if images.unreadable and self.on_error == "stop":
+                fault = next(iter(images.unreadable.values()))
+                raise ImageError(f"{fault}; --on-error count counts such images as misses")
+            yield partial(self._finish, self._raw_batches(model, images, methods))
+
+    def _finish(self, raw: Sequence[RawBatch]) -> tuple[MapBatch, ...]:
+        return tuple(self._batch(of_method) for of_method in raw)
+
+    def _raw_batches(self, model: nn.Module, images: ImageBatch, methods: Sequence[str]) -> list[RawBatch]:
+        """One reading of a batch for the maps of all methods; what it took is freed on return."""
+        if images.images is None:
+            return [RawBatch(images, None, None) for _ in methods]
         dtype = PRECISIONS[self.precision]
-        self.clock = WaitingClock(from_workers(loader))
-        for images, labels, read, unreadable in self.clock:
-            if unreadable and self.on_error == "stop":
-                raise ImageError(f"{next(iter(unreadable.values()))}; --on-error count counts such images as misses")
-            if images is None:
-                yield (self._batch(None, None, read, unreadable),) * len(methods)
-                continue
-            images, labels = images.to(self.device, non_blocking=True), labels.to(self.device)
-            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                maps = self._maps(model, images, methods)
-                cams = [(maps.of(method, labels), maps.of(method)) for method in methods]
-            yield tuple(self._batch(*of_method, read, unreadable) for of_method in cams)
+        on_device = images.images.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            maps = self._maps(model, on_device, methods)
+            return [RawBatch(images, maps.of(method, images.labels), maps.of(method)) for method in methods]
 
     def _maps(self, model: nn.Module, images: torch.Tensor, methods: Sequence[str]) -> BatchMaps:
         """One reading of a batch for maps of the labels and of the predictions."""
@@ -163,33 +173,46 @@ class NetworkMaps:
             outputs=outputs,
         )
 
-    def _batch(
-        self,
-        of_labels: ClassActivationMaps | None,
-        of_predictions: ClassActivationMaps | None,
-        read: list[int],
-        unreadable: dict[int, str],
-    ) -> MapBatch:
+    def _batch(self, raw: RawBatch) -> MapBatch:
         """Join what was read with zeros for what was not; the unreadable images come last."""
-        steps, missing, classes = self.steps, len(unreadable), self.network.num_classes
+        steps, missing, classes = self.steps, len(raw.unreadable), self.network.num_classes
         zero_maps = np.zeros((steps, missing, *self.map_size), np.float32)
         zero_logits, no_flags = np.zeros((steps, missing, classes), np.float32), np.zeros((steps, missing), np.bool_)
-        indices = np.array([*read, *unreadable], dtype=np.int64)
-        if of_labels is None or of_predictions is None:
+        indices = np.array([*raw.read, *raw.unreadable], dtype=np.int64)
+        if not raw.read:
             zero_cams = np.zeros((steps, missing, 1, 1), np.float32)
-            return MapBatch(indices, zero_maps, zero_maps, zero_cams, zero_logits, no_flags, unreadable)
-        raw, raw_predicted = of_labels.maps.cpu().numpy(), of_predictions.maps.cpu().numpy()
-        maps = score_maps(raw, self.map_size, self.map_interpolation)
+            return MapBatch(indices, zero_maps, zero_maps, zero_cams, zero_logits, no_flags, raw.unreadable)
+        cams, predicted_cams, logits, wrong = raw.arrays()
+        maps = score_maps(cams, self.map_size, self.map_interpolation)
         predicted = maps.copy()
-        wrong = (of_labels.class_ids != of_predictions.class_ids).cpu().numpy()
-        predicted[wrong] = score_maps(raw_predicted[wrong], self.map_size, self.map_interpolation)
-        degenerate = np.array([[not has_contrast(one) for one in of_step] for of_step in raw])
+        predicted[wrong] = score_maps(predicted_cams[wrong], self.map_size, self.map_interpolation)
+        degenerate = np.array([[not has_contrast(one) for one in of_step] for of_step in cams])
         return MapBatch(
             indices=indices,
-            score_maps=np.concatenate([maps, zero_maps], axis=1),
-            predicted_maps=np.concatenate([predicted, zero_maps], axis=1),
-            predicted_cams=np.pad(raw_predicted, ((0, 0), (0, missing), (0, 0), (0, 0))),
-            logits=np.concatenate([of_labels.logits.float().cpu().numpy(), zero_logits], axis=1),
-            degenerate=np.concatenate([degenerate, no_flags], axis=1),
-            unreadable=unreadable,
+            score_maps=_joined(maps, zero_maps),
+            predicted_maps=_joined(predicted, zero_maps),
+            predicted_cams=np.pad(predicted_cams, ((0, 0), (0, missing), (0, 0), (0, 0))),
+            logits=_joined(logits, zero_logits),
+            degenerate=_joined(degenerate, no_flags),
+            unreadable=raw.unreadable,
         )
+
+
+def _joined(read: npt.NDArray[Any], zeros: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What was read, followed by zeros for the images that were not; without such images no copy."""
+    return np.concatenate([read, zeros], axis=1) if zeros.shape[1] else read
+
+
+def batches_of(source: MapSource, indices: Sequence[int], methods: Sequence[str] = ()) -> UnfinishedBatches:
+    """Batches of a source's maps at `indices`, of several map methods where it is a network.
+
+    Args:
+        source: Where the maps come from.
+        indices: Positions in the split.
+        methods: Map methods of a network; default: its own.
+    """
+    if isinstance(source, NetworkMaps):
+        yield from source.unfinished(methods or (source.method,), indices)
+        return
+    for batch in source.batches(indices):
+        yield partial(tuple, (batch,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -33,6 +33,10 @@ class MapBatch:
     logits: npt.NDArray[np.float32] | None
     degenerate: npt.NDArray[np.bool_]
     unreadable: dict[int, str] = field(default_factory=dict)
+
+
+UnfinishedBatches = Generator[Callable[[], tuple[MapBatch, ...]], None, None]
+"""Functions that make the next batch of every map method; another thread than the one that iterates may call them."""
 
 
 class MapSource(Protocol):
