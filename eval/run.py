@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class Run:
             self.opened.protocol,
             thresholds,
             self.partial / split,
-            mask_of=_masks(dataset, self.options.on_error) if asked_for else None,
+            mask_of=_masks(dataset, self.options.on_error, source.batch_size) if asked_for else None,
             with_attention_shift=asked_for and self.options.attention_shift,
             selection=selection,
             process=self.process,
@@ -121,7 +121,7 @@ class Run:
         if self._progress is None:
             return None
         split, report = dataset.ground_truth.split, self._progress
-        total = len(self.process.share(len(dataset), self.options.batch_size))
+        total = len(self.process.share(len(dataset), self.opened.batch_size))
         return lambda done: report(split, done, total)
 
 
@@ -149,23 +149,21 @@ def _hand_on(writers: Sequence[Callable[[MapBatch], None]], batch: MapBatch) -> 
         write(batch)
 
 
-def _masks(dataset: LocalizationDataset, on_error: OnError) -> MaskOf | None:
+def _masks(dataset: LocalizationDataset, on_error: OnError, batch_size: int) -> MaskOf | None:
     """Where to get masks, or None if the split has none."""
     masks = dataset.ground_truth.masks
     if masks is None or not any(files.objects for files in masks):
         return None
-    named: set[int] = set()
 
+    @lru_cache(batch_size)  # every row of a batch asks for the same
     def mask_of(index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
         try:
             return dataset.mask(index, size)
         except ImageError as error:
             if on_error == "stop":
                 raise ImageError(f"{error}; --on-error count leaves such masks out") from error
-            if index not in named:  # every row asks for it
-                named.add(index)
-                detail = f"{error}; left out of the pixel metrics"
-                dataset.add_finding("warning", "mask unreadable", dataset.ground_truth.image_ids[index], detail)
+            detail = f"{error}; left out of the pixel metrics"
+            dataset.add_finding("warning", "mask unreadable", dataset.ground_truth.image_ids[index], detail)
             return None
 
     return mask_of

@@ -16,6 +16,7 @@ from eval.maps.source import MapBatch, OnError
 from tdam.errors import UserError
 from tdam.files import replacing
 from wsol.data import GroundTruth
+from wsol.runtime.pipeline import prefetch
 
 # What NumPy raises for damaged files; their headers are parsed as Python text.
 UNREADABLE = (ValueError, EOFError, OSError, SyntaxError, TokenError, MemoryError, zipfile.BadZipFile)
@@ -89,8 +90,9 @@ class FolderMaps:
         Raises:
             UserError: If a file is missing or malformed and `on_error` is "stop".
         """
-        for start in range(0, len(indices), self.batch_size):
-            yield self._batch(indices[start : start + self.batch_size])
+        self._shape  # noqa: B018 - found once, before threads ask for it
+        starts = range(0, len(indices), self.batch_size)
+        yield from prefetch(lambda start: self._batch(indices[start : start + self.batch_size]), starts)
 
     def _batch(self, indices: Sequence[int]) -> MapBatch:
         maps, flags, read = [], [], []

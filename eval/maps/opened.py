@@ -25,6 +25,8 @@ from wsol.opening.classes import match_truth
 from wsol.opening.sources import parse_arguments
 from wsol.runtime.runs import BEST, run_folder, train_command
 
+CPU_BATCH, BATCH = 8, 32
+
 
 class Opened:
     """What the options name, and where its score maps come from.
@@ -78,11 +80,11 @@ class Opened:
         on_error = on_error or options.on_error
         if self.network is None:
             assert folder is not None
-            return FolderMaps(folder, dataset.ground_truth, options.batch_size, on_error)
+            return FolderMaps(folder, dataset.ground_truth, self.batch_size, on_error)
         return NetworkMaps(
             self._prepared_network,
             dataset,
-            batch_size=options.batch_size,
+            batch_size=self.batch_size,
             workers=options.workers,
             device=self._device,
             precision=options.precision,
@@ -92,6 +94,13 @@ class Opened:
             on_error=on_error,
             map_interpolation=self.protocol.map_interpolation,
         )
+
+    @property
+    def batch_size(self) -> int:
+        """Images per batch: as given, or as many as keep the device busy without much memory."""
+        if self.options.batch_size is not None:
+            return self.options.batch_size
+        return CPU_BATCH if self.network is not None and self._device.type == "cpu" else BATCH
 
     def network_facts(self) -> dict[str, Any] | None:
         """What results say of the network; None where score maps are given."""

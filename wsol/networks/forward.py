@@ -53,20 +53,25 @@ class ForwardPass:
         self.images = images
         self.layers = tuple(layers)
         self._kept: dict[Any, Any] = {}
-        self._run(differentiable)
+        # The feature is all that gradients are asked of, so the graph need not reach further back.
+        feature = structure.feature
+        graph_from = feature if differentiable and not layers and feature.part != "input" else None
+        self._run(differentiable, graph_from)
 
-    def _run(self, differentiable: bool) -> None:
+    def _run(self, differentiable: bool, graph_from: Site | None = None) -> None:
         wanted = {self.structure.feature, *map(Site, self.layers)}
         if self.structure.grid_layer:
             wanted.add(Site(self.structure.grid_layer))
         if self.structure.activation:
             wanted.update(head.site for head in self.structure.heads)
+        whole_graph = differentiable and graph_from is None
         images = self.images
-        if differentiable:
+        if whole_graph:
             # A frozen network gives gradients only if its input asks for them.
             images = images.detach().clone().requires_grad_()
-        with torch.set_grad_enabled(differentiable), Recorder(self.network, wanted) as recorder:
+        with torch.set_grad_enabled(whole_graph), Recorder(self.network, wanted, graph_from) as recorder:
             output = self.network(images)
+        self._graph_from = graph_from
         self._recorder = recorder
         self._logits = self._before_activation(recorder, output)
 
@@ -141,7 +146,13 @@ class ForwardPass:
         sites = [Site(layer) for layer in self.layers] or [self.structure.feature]
         tensors = [self._recorder[site].output for site in sites]
         score = self._logits.gather(1, class_ids.view(-1, 1)).sum()
-        gradients = torch.autograd.grad(score, tensors, retain_graph=True, allow_unused=True)
+        gradients: Sequence[Tensor | None] = [None]
+        if score.requires_grad:
+            gradients = torch.autograd.grad(score, tensors, retain_graph=True, allow_unused=True)
+        if self._graph_from is not None and gradients[0] is None:
+            # The network goes on with what it changed in place, not with what that call returned.
+            self._run(differentiable=True)
+            return self._gradients(class_ids)
         found = []
         for site, tensor, gradient in zip(sites, tensors, gradients, strict=True):
             if gradient is None:

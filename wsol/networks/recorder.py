@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
@@ -40,17 +41,33 @@ def first_tensor(output: Any) -> Tensor | None:
     return first_tensor(getattr(output, "last_hidden_state", None)) if output is not None else None
 
 
+def with_first_tensor(output: Any, tensor: Tensor) -> Any:
+    """What a module returns with another tensor in the place of `first_tensor`."""
+    if isinstance(output, Tensor):
+        return tensor
+    if isinstance(output, (tuple, list)):
+        rest = [with_first_tensor(output[0], tensor), *output[1:]]
+        return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)
+    output.last_hidden_state = tensor
+    return output
+
+
 class Recorder(TorchFunctionMode):
     """Context in which calls of a network are recorded.
 
     Args:
         network: The network that will run.
         wanted: Sites to record; None records everything.
+        graph_from: An output or function of the sites, the only thing that gradients will be asked of: the graph
+            starts with it, so that nothing before it is kept. Enter the context without gradients then.
     """
 
-    def __init__(self, network: nn.Module, wanted: Collection[Site] | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, wanted: Collection[Site] | None = None, graph_from: Site | None = None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.graph_from = graph_from
         self.wanted = None if wanted is None else frozenset(wanted)
         self.calls: list[Call] = []
         self._running: list[str] = []
@@ -90,14 +107,20 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             module = self._running[-1] if self._running else ""
-            self._record(module, getattr(func, "__name__", "function"), args, result, kwargs)
+            return self._record(module, getattr(func, "__name__", "function"), args, result, kwargs)
         return result
 
-    def _record(self, module: str, part: str, inputs: Any, output: Tensor, options: dict[str, Any]) -> None:
+    def _record(self, module: str, part: str, inputs: Any, output: Tensor, options: dict[str, Any]) -> Tensor:
+        """Note a call; returns the tensor that the network goes on with."""
         site = Site(module, part, self._counts[module, part])
         self._counts[module, part] += 1
+        if site == self.graph_from:
+            torch.set_grad_enabled(True)
+            # The copy, unlike the leaf, may be changed in place by what comes next.
+            output = output.detach().requires_grad_().clone()
         if self.wanted is None or site in self.wanted:
             self.calls.append(Call(site, inputs, output, options))
+        return output
 
     def _enter_module(self, name: str) -> Callable[..., None]:
         def enter(module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -108,11 +131,13 @@ class Recorder(TorchFunctionMode):
 
         return enter
 
-    def _leave_module(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def _leave_module(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         name = self._running.pop()
         tensor = first_tensor(output)
-        if tensor is not None:
-            self._record(name, "output", inputs, tensor, {})
+        if tensor is None:
+            return None
+        recorded = self._record(name, "output", inputs, tensor, {})
+        return None if recorded is tensor else with_first_tensor(output, recorded)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -176,3 +176,44 @@ def test_exact_networks_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error", InexactMapWarning)
         wsol.class_activation_maps(build(FunctionalReLU), IMAGES)
+
+
+def test_gradients_of_the_feature_keep_nothing_before_it():
+    # Every tensor that autograd keeps is counted: those of the classifier alone, however deep the network is.
+    saved = []
+
+    def keep(tensor):
+        saved.append(tensor.numel())
+        return tensor
+
+    network = torchvision.models.resnet18(num_classes=6).eval()
+    structure_of(network, (3, 48, 32))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        cams = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method="grad-cam")
+    feature = 3 * 512 * 2 * 1
+    assert 0 < sum(saved) <= 3 * feature + 6 * 512
+
+    activations = []
+    handle = network.layer4.register_forward_hook(lambda module, inputs, output: activations.append(output))
+    logits = network(IMAGES)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(logits[torch.arange(3), CLASS_IDS].sum(), activations)
+    expected = (gradient.mean((2, 3), keepdim=True) * activations[0]).sum(1).relu()
+    assert torch.equal(cams.maps[0], expected.detach())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_feature_that_goes_on_in_place_has_gradients(frozen):
+    class GoesOnInPlace(FunctionalReLU):
+        """Goes on with the tensor itself, not with what the function on it returns."""
+
+        def forward(self, x):
+            features = 1.0 * self.two(nn.functional.relu(self.one(x)))
+            torch.relu_(features)
+            return self.fc(features.mean(dim=[2, 3]))
+
+    torch.manual_seed(0)
+    network = GoesOnInPlace().eval().requires_grad_(not frozen)
+    grad_cam = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method="grad-cam").maps[0]
+    expected = maps_of(network).relu()
+    torch.testing.assert_close(grad_cam, expected / expected[0].numel(), atol=1e-6, rtol=1e-4)
