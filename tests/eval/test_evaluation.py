@@ -14,8 +14,10 @@ from tiny_dataset import CLASSES, write_checkpoint, write_dataset
 import wsol
 from eval.evaluation import evaluate
 from eval.judging.process import Process
+from eval.judging.split import unfinished
 from eval.options import EvaluationOptions
 from eval.protocols import get_protocol
+from eval.run import PARTIAL
 from tdam.errors import CheckpointError, UsageError, UserError
 from wsol.data import ImageError, load_dataset
 from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2
@@ -246,3 +248,43 @@ def test_what_is_left_out_of_the_box_metrics_stands_in_the_results(own):
     assert results["data"]["without_box"] == 1
     assert {one["kind"] for one in results["data"]["findings"]} == {"image without box"}
     assert results["images"] == 6
+
+
+def test_batches_before_an_error_are_kept_and_the_mended_run_continues(data, tmp_path):
+    dataset, checkpoint = write_dataset(tmp_path / "things", images=11), data[1]
+    whole = run((dataset, checkpoint), output=tmp_path / "whole", val=False)
+    picture = (dataset / "test" / "7.png").read_bytes()
+    (dataset / "test" / "7.png").write_bytes(picture[: len(picture) // 2])
+    with pytest.raises(ImageError, match=r"7\.png.*--on-error count"):
+        run((dataset, checkpoint), output=tmp_path / "mended", val=False)
+    assert unfinished(tmp_path / "mended" / PARTIAL) == 6, "two batches of three came before it"
+    (dataset / "test" / "7.png").write_bytes(picture)
+    mended = run((dataset, checkpoint), output=tmp_path / "mended", val=False, resume=True)
+    assert mended["steps"] == whole["steps"]
+    files = [(tmp_path / name / "predictions.csv").read_bytes() for name in ("whole", "mended")]
+    assert files[0] == files[1]
+
+
+def test_every_mask_is_read_once_and_no_image_twice(tmp_path, data, monkeypatch):
+    dataset = write_dataset(tmp_path / "things")
+    (dataset / "test_masks").mkdir()
+    for number in range(7):
+        size = Image.open(dataset / f"test/{number}.png").size
+        Image.new("L", size, 255).save(dataset / f"test_masks/{number}.png")
+    decoded: list[str] = []
+    for name in ("decode_exact", "decode_mask"):
+        decoder = getattr(wsol.data.dataset, name)
+
+        def noted(content, where, rule, decoder=decoder):
+            decoded.append(where)
+            return decoder(content, where, rule)
+
+        monkeypatch.setattr(wsol.data.dataset, name, noted)
+    monkeypatch.setitem(wsol.data.dataset.DECODERS, "exact", wsol.data.dataset.decode_exact)
+    results = run((dataset, data[1]), gallery=0)
+    assert results["metrics"]["pxap"] is not None
+    assert len(decoded) == len(set(decoded)) == 7 + 7 + 7, "images of val, of test, and the masks of test"
+
+
+def test_the_batch_size_changes_no_figure(data):
+    assert run(data)["steps"] == run(data, batch_size=None)["steps"]

@@ -71,27 +71,37 @@ def test_only_so_many_items_wait():
     assert seen == list(range(6))
 
 
+def put_all(consumer, items, then=None):
+    """Put items, then stop with an error of whoever makes them."""
+    with consumer:
+        for item in items:
+            consumer.put(item)
+        if then is not None:
+            raise then
+
+
+def divide(item):
+    return 1 // item
+
+
 def test_an_error_is_raised_once_and_nothing_behind_it_is_consumed():
     seen = []
 
     def consume(item):
-        if item == 3:
-            raise ValueError("item 3")
-        seen.append(item)
+        seen.append(1 // (3 - item))
 
-    with pytest.raises(ValueError, match="item 3") as caught, Consumer(consume) as consumer:
-        for item in range(100):
-            consumer.put(item)
-    assert seen == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError) as caught:
+        put_all(Consumer(consume), range(100))
+    assert len(seen) == 3
     assert caught.value.__context__ is None
 
 
 def test_an_error_at_the_last_item_is_raised_at_the_end():
-    with pytest.raises(ZeroDivisionError), Consumer(lambda item: 1 // item) as consumer:
-        consumer.put(0)
+    with pytest.raises(ZeroDivisionError):
+        put_all(Consumer(divide), [0])
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
 def test_what_was_made_before_an_error_is_consumed(error):
     seen = []
 
@@ -99,23 +109,16 @@ def test_what_was_made_before_an_error_is_consumed(error):
         time.sleep(0.01)
         seen.append(item)
 
-    with pytest.raises(error), Consumer(consume) as consumer:
-        consumer.put(0)
-        consumer.put(1)
-        raise error
+    with pytest.raises(type(error)):
+        put_all(Consumer(consume), [0, 1], then=error)
     assert seen == [0, 1]
 
 
 def test_the_earlier_of_two_errors_is_raised_but_ctrl_c_stays():
-    def consume(item):
-        raise ValueError("while consuming")
-
-    with pytest.raises(ValueError, match="while consuming"), Consumer(consume) as consumer:
-        consumer.put(0)
-        raise RuntimeError("while making the next")
-    with pytest.raises(KeyboardInterrupt), Consumer(consume) as consumer:
-        consumer.put(0)
-        raise KeyboardInterrupt
+    with pytest.raises(ZeroDivisionError):
+        put_all(Consumer(divide), [0], then=RuntimeError("while making the next"))
+    with pytest.raises(KeyboardInterrupt):
+        put_all(Consumer(divide), [0], then=KeyboardInterrupt())
 
 
 def test_a_second_ctrl_c_finishes_the_item_at_hand_and_drops_what_waits(monkeypatch):
@@ -131,15 +134,13 @@ def test_a_second_ctrl_c_finishes_the_item_at_hand_and_drops_what_waits(monkeypa
 
     def interrupted():
         calls.append(None)
+        started.wait()
         if len(calls) == 1:
             raise KeyboardInterrupt
         release.set()
         finish()
 
     monkeypatch.setattr(consumer, "_finish", interrupted)
-    with pytest.raises(KeyboardInterrupt), consumer:
-        consumer.put("at hand")
-        started.wait()
-        consumer.put("waits")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        put_all(consumer, ["at hand", "waits"], then=KeyboardInterrupt())
     assert seen == ["at hand"]
