@@ -90,7 +90,9 @@ def create_model(
             raise
         raise UserError(f"{architecture} does not take this option: {error}") from error
     if "img_size" in timm_kwargs:
-        _note_input_size(model, timm_kwargs["img_size"])
+        # timm builds a transformer for the size but leaves the published one in its configuration.
+        size = timm_kwargs["img_size"]
+        set_input_size(model, *((size, size) if isinstance(size, int) else size))
     if strides:
         set_strides(model, strides)
     if checkpoint is not None:
@@ -98,11 +100,18 @@ def create_model(
     return model
 
 
-def _note_input_size(model: Any, size: int | Sequence[int]) -> None:
-    """Write the input size a transformer was built for into its configuration, where timm leaves the published one."""
-    height, width = (size, size) if isinstance(size, int) else size
-    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, height, width)}
-    model.default_cfg = model.pretrained_cfg
+def set_input_size(model: nn.Module, height: int, width: int) -> nn.Module:
+    """Make an input size the network's own, for everything that asks timm for its preprocessing; in place.
+
+    Args:
+        model: A timm network; it must take the size, which is not checked.
+        height: Height of the input in pixels.
+        width: Width of the input in pixels.
+    """
+    whole: Any = model
+    whole.pretrained_cfg = {**dict(whole.pretrained_cfg), "input_size": (3, height, width)}
+    whole.default_cfg = whole.pretrained_cfg
+    return model
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:

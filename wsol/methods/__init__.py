@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import tdam
 from tdam.errors import CheckpointError, check_name
+from tdam.models import set_input_size
 from wsol.methods.acol import ACoL
 from wsol.methods.adl import ADL
 from wsol.methods.bas import BAS
@@ -22,7 +23,6 @@ from wsol.methods.cutmix import CutMix
 from wsol.methods.has import HideAndSeek
 from wsol.methods.scm import SCM
 from wsol.methods.spg import SPG
-from wsol.methods.stages import set_input_size
 from wsol.methods.tap import TAP
 from wsol.methods.ts_cam import TSCAM
 

@@ -141,13 +141,6 @@ def input_size(network: nn.Module) -> tuple[int, int]:
     return height, width
 
 
-def set_input_size(network: nn.Module, height: int, width: int) -> nn.Module:
-    """Make a size the network's own, for everything that asks timm for its preprocessing; in place."""
-    whole: Any = network
-    whole.pretrained_cfg = {**dict(whole.pretrained_cfg), "input_size": (3, height, width)}
-    return network
-
-
 def is_vgg(network: nn.Module) -> bool:
     """Whether a network is of timm's VGG family, ours without fully connected layers included."""
     return isinstance(network, VGG)

@@ -15,9 +15,9 @@ import tdam
 from tdam.checkpoints import in_our_names, read_state_dict
 from tdam.errors import UsageError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
+from tdam.models import set_input_size
 from wsol.methods import METHODS, Method, create_method
 from wsol.methods.initial import initialise_classifier
-from wsol.methods.stages import set_input_size
 from wsol.training.config import TrainingConfig
 
 FEEDBACK_SUFFIX = re.compile(r"_tdam2?$")

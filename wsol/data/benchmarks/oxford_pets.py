@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 
 from tdam.errors import check_name
-from wsol.data.benchmarks.listed import Listed
+from wsol.data.benchmarks.listed import Listed, read_listed
 from wsol.data.errors import DatasetError, ImageError
 from wsol.data.files.decoders import read_header
 from wsol.data.files.stores import Folder
-from wsol.data.formats.wsolevaluation import has_lists, lists_folder
+from wsol.data.formats.wsolevaluation import lists_folder
 from wsol.data.ground_truth import GroundTruth, MaskFiles, read_lines
 from wsol.data.loaded import Loaded
 
@@ -49,19 +49,15 @@ class Pet:
 
 
 def load_oxford_pets(root: Path, split: str) -> Loaded | None:
-    """Read a split as `write_lists` listed it; None if nothing is listed below `root`.
+    """Read a split as `write_lists` listed it; None if there is no tree below `root`.
 
     Raises:
         DatasetError: If there is a tree without lists, or malformed lists.
     """
     tree = find_tree(root)
-    if not has_lists(root, NAME, split):
-        if tree is not None:
-            raise DatasetError(f"{tree}: not listed yet; run 'wsol-data prepare {NAME} --root {root}'")
-        return None
     if tree is None:
         return None
-    truth = GroundTruth.from_lists(lists_folder(root, NAME, split), NAME, split)
+    truth = read_listed(root, tree, NAME, split)
     names = [Path(image_id).stem for image_id in truth.image_ids]
     truth = replace(truth, masks=tuple(MaskFiles((f"{name}.png",), f"{name}_ignore.png") for name in names))
     note = "" if split == "test" else f"{HELD_OUT_PER_CLASS} images of each class of {LISTS[0]} are the val split"

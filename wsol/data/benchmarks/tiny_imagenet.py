@@ -31,11 +31,11 @@ from pathlib import Path
 import numpy as np
 
 from tdam.errors import check_name
-from wsol.data.benchmarks.listed import Listed
+from wsol.data.benchmarks.listed import Listed, read_listed
 from wsol.data.errors import DatasetError
 from wsol.data.files.decoders import image_sizes
 from wsol.data.files.stores import Folder
-from wsol.data.formats.wsolevaluation import has_lists, lists_folder
+from wsol.data.formats.wsolevaluation import lists_folder
 from wsol.data.ground_truth import NO_BOXES, GroundTruth, read_lines
 from wsol.data.loaded import Loaded
 
@@ -64,19 +64,15 @@ class Picture:
 
 
 def load_tiny_imagenet(root: Path, split: str) -> Loaded | None:
-    """Read a split as `write_lists` listed it; None if nothing is listed below `root`.
+    """Read a split as `write_lists` listed it; None if there is no tree below `root`.
 
     Raises:
         DatasetError: If there is a tree without lists, or malformed lists.
     """
     tree = find_tree(root)
-    if not has_lists(root, NAME, split):
-        if tree is not None:
-            raise DatasetError(f"{tree}: not listed yet; run 'wsol-data prepare {NAME} --root {root}'")
-        return None
     if tree is None:
         return None
-    truth = GroundTruth.from_lists(lists_folder(root, NAME, split), NAME, split)
+    truth = read_listed(root, tree, NAME, split)
     note = "" if split == "test" else f"the last {HELD_OUT_PER_CLASS} train images of each class are the val split"
     return Loaded(truth, Folder(tree), note=note, complete=False)
 
