@@ -22,3 +22,8 @@ def shared_path(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)} of the reference data; set WSOL_SHARED to its folder")
     return path
+
+
+def tell_difference(error: float, what: str) -> None:
+    """Print how far a result is from the reference: shown by pytest -rP, gathered by scripts/table_goldens.py."""
+    print(f"largest difference {error:.1e} ({what})")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from shared import golden_path
+from shared import golden_path, tell_difference
 from torch import Tensor, nn
 
 TOLERANCE = 1e-5  # of the reference's largest value, at least 1
@@ -81,5 +81,5 @@ def assert_close(ours: Tensor, reference: np.ndarray, what: str, tolerance: floa
     """Assert that a result differs by at most `tolerance` of the reference's largest value (at least 1)."""
     assert tuple(ours.shape) == reference.shape, what
     error = float(np.abs(ours.detach().numpy() - reference).max() / max(1.0, np.abs(reference).max()))
-    print(f"largest difference {error:.1e} ({what})")  # shown by pytest -rP
+    tell_difference(error, what)
     assert error <= tolerance, f"{what}: error {error:.1e}"

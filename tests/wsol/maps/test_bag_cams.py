@@ -32,7 +32,7 @@ def test_bag_cams_of_every_layer_are_those_of_the_authors():
         forward = Reading(network, images(name), "last", True, layers, structure).at(1)
         maps = find_method("bagcams").maps(forward, labels(name))
         layer = layers[0] if layers else "layer3"
-        assert_close(maps, expected[f"{layer}/raw"])
+        assert_close(maps, expected[f"{layer}/raw"], what=f"map of {layer}")
         assert_close(forward.logits, expected["logits"])
     assert not any(module._forward_pre_hooks for module in network.modules())
 

@@ -42,7 +42,7 @@ def test_bas(name, model):
     method.eval()
     cams = method.class_activation_maps(images(name), labels(name))
     assert_close(cams.logits[0], expected["eval/logits"])
-    assert_close(cams.maps[0], expected["eval/map_topk"], MAPS)
+    assert_close(cams.maps[0], expected["eval/map_topk"], MAPS, "map")
 
     method.train()
     output = method(images(name), labels(name))
@@ -66,7 +66,7 @@ def test_c2am():
     method.eval()
     method.complement.fill_(False)
     maps = method.class_activation_maps(images(name)).maps[0]
-    assert_close(maps, expected["eval/ccam"], MAPS)
+    assert_close(maps, expected["eval/ccam"], MAPS, "map")
     for image, found in enumerate(expected["eval/ccam"]):
         for threshold, box in zip(config["thresholds"], expected["eval/boxes"][image], strict=True):
             # The authors read boxes off the small map and multiply them by input over map.
@@ -90,7 +90,7 @@ def test_tap():
     loss.backward()
     assert_close(logits, expected["pred"])
     assert_close(loss, expected["loss"])
-    assert_close(features.grad, expected["grad_feature"], 1e-7)
+    assert_close(features.grad, expected["grad_feature"], 1e-7, "gradient, stored in float32")
     assert weight.grad.norm().item() == pytest.approx(float(expected["grad_fc_weight_norm"]), rel=1e-8)
 
 
@@ -109,7 +109,7 @@ def test_methods_of_wsolevaluation(name, monkeypatch):
     assert_close(cams.logits[0], expected["eval/logits"])
     for found, map_of in zip(cams.maps[0].numpy(), expected["eval/cam"], strict=True):
         # The reference's maps differ by a factor (ADL: a mean over channels) or a bias (SPG), which min-max undoes.
-        assert_close(normalize_score_map(found), normalize_score_map(map_of), 1e-5)
+        assert_close(normalize_score_map(found), normalize_score_map(map_of), 1e-5, "map")
 
     method.train()
     draws = iter(map(torch.tensor, config.get("draws", ())))
