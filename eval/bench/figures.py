@@ -23,7 +23,7 @@ def finished_rows(description: Description, runs: Sequence[Run]) -> pd.DataFrame
 
     Returns:
         Columns `CONFIGURATION`, ``seed``, the figures (percent, the last step at the headline's threshold),
-        ``threshold``, ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation, seconds of
+        ``threshold``, ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation at the median epoch's speed, seconds of
         judging val and test, parameters, multiply-accumulates of one image.
 
     Raises:
@@ -86,8 +86,12 @@ def _row(description: Description, run: Run, protocol: str, map_method: str) -> 
 
 
 def _train_seconds(run: Run, images: int | None) -> float | None:
-    """Seconds of all epochs by their speed, so that a run that was killed and went on counts nothing twice."""
+    """Seconds of all epochs at the median epoch's speed.
+
+    What a run lost by being killed does not count, and an epoch that other programs slowed counts little.
+    """
     path = run.folder / LOG_FILE
     if images is None or not path.is_file():
         return None
-    return float((images / pd.read_csv(path)["images_per_second"]).sum())
+    speeds = pd.read_csv(path)["images_per_second"]
+    return float(len(speeds) * images / speeds.median())

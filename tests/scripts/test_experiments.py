@@ -9,7 +9,15 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+
+from eval.bench.checks import check_names
+from eval.bench.description import read_description
+from eval.bench.runs import expand
+from wsol.maps import map_methods
+from wsol.methods.stages import input_size
+from wsol.training.network import create_configured_method
 
 EXPERIMENTS = Path(__file__).parents[2] / "scripts" / "experiments"
 
@@ -23,6 +31,19 @@ def script(monkeypatch: pytest.MonkeyPatch):
         return importlib.import_module(name)
 
     return load
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_comparisons_name_what_exists_and_their_networks_go_with_their_methods(path: Path) -> None:
+    description = read_description(path, dataset="minibirds")
+    runs = expand(description)
+    check_names(description)
+    assert {name for run in runs for name in run.maps} <= set(map_methods())
+    for run in {(run.network, run.method): run for run in runs}.values():
+        method = create_configured_method(run.training_config(), num_classes=3)
+        side = input_size(method.network)[0]
+        cams = method.eval().class_activation_maps(torch.zeros(1, 3, side, side))
+        assert cams.logits.shape[1:] == (1, 3)
 
 
 def row(name: str, seed: int, step: str, value: float) -> dict[str, object]:
