@@ -23,7 +23,7 @@ def finished_rows(description: Description, runs: Sequence[Run]) -> pd.DataFrame
 
     Returns:
         Columns `CONFIGURATION`, ``seed``, the figures (percent, the last step at the headline's threshold),
-        ``threshold``, ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation at the median epoch's speed, seconds of
+        ``threshold``, ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation, seconds of
         judging val and test, parameters, multiply-accumulates of one image.
 
     Raises:
