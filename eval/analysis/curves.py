@@ -120,7 +120,7 @@ class ImageWeights:
         if not self.macro:
             return counted.astype(np.float64)
         sizes = self._sizes[boxed_only]
-        weights = np.divide(1.0, np.count_nonzero(sizes) * sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        weights = 1.0 / (np.count_nonzero(sizes) * np.maximum(sizes, 1))  # an empty class has no image to weigh
         return np.where(counted, weights[self._groups[indices]], 0.0)
 
     def counts(self, indices: npt.NDArray[np.integer], hits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

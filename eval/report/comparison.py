@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.output.compare import FIGURES, Comparison, compare_all, result_names
+from eval.output.table import caption
 from eval.report.charts import Series, line_chart
-from eval.report.data import Report, headline_rows, policy_sentence, read_report
+from eval.report.data import Report, headline_rows, read_report
 from eval.report.page import COLUMNS, run_facts
 from eval.report.template import render, signed, write_page
 
@@ -44,7 +45,7 @@ def write_comparison(folders: Sequence[str | Path], output: str | Path) -> Path:
         columns=COLUMNS,
         figure_names=FIGURES,
         groups=[(name, headline_rows(report)) for name, report in named],
-        policies=[(name, policy_sentence(report.results)) for name, report in named],
+        policies=[(name, caption(report.results)) for name, report in named],
         comparisons=compared,
         curve_charts=_curve_charts(named),
         reproduce=[(name, run_facts(report.results)) for name, report in named],

@@ -12,7 +12,7 @@ import pandas as pd
 
 from eval.output.gallery import Gallery
 from eval.output.results import Evaluation
-from eval.output.table import BASELINES, COLUMNS, caption, headline_values, rows_of_results
+from eval.output.table import BASELINES, COLUMNS, headline_values, iou_words, rows_of_results
 from eval.report.template import percent, signed
 
 
@@ -94,9 +94,10 @@ def headline_sentences(report: Report) -> Iterator[str]:
     if last is None:
         yield f"{results['model']} is scored by its pixels: {percent(results['metrics']['pxap'])} PxAP."
         return
+    images = results["images"] - results["data"]["without_box"]
     yield (
-        f"{results['model']} localizes {percent(last)} of {results['images']:,} images of {results['dataset']} "
-        f"{results['data']['split']} (GT-known Loc, IoU ≥ 0.5)"
+        f"{results['model']} localizes {percent(last)} of {images:,} images of {results['dataset']} "
+        f"{results['data']['split']} (GT-known Loc, {iou_words(results)})"
         + (
             f" and names {percent(results['metrics']['top1_cls'])}."
             if results["metrics"]["top1_cls"] is not None
@@ -147,18 +148,6 @@ def _verdict(figure: dict[str, float]) -> str:
     if figure["high"] < 0:
         return "the last step is the worse one"
     return "these images do not tell the two apart"
-
-
-def policy_sentence(results: dict[str, Any]) -> str:
-    """Which thresholds the figures were read at, in words.
-
-    Args:
-        results: Content of results.json.
-
-    Returns:
-        Sentences.
-    """
-    return caption(results)
 
 
 def headline_rows(report: Report) -> list[dict[str, Any]]:

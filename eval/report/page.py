@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from eval.output.gallery import Gallery
 from eval.output.results import Evaluation
+from eval.output.table import caption
 from eval.report.charts import Series, line_chart, stacked_bars
 from eval.report.data import (
     Report,
@@ -18,7 +19,6 @@ from eval.report.data import (
     headline_rows,
     headline_sentences,
     iou_histograms,
-    policy_sentence,
     read_report,
     shown_gallery,
 )
@@ -161,7 +161,7 @@ def report_page(report: Report) -> str:
         results=results,
         several_steps=several_steps,
         sentences=list(headline_sentences(report)),
-        policy=policy_sentence(results),
+        policy=caption(results),
         columns=COLUMNS,
         rows=headline_rows(report),
         curve_charts=curve_charts(report),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,30 @@ def test_what_cannot_be_compared_is_refused() -> None:
         a.update(np.arange(3), np.zeros((3, 2)))
     with pytest.raises(NothingToJudgeError):
         Bootstrap(1).interval(0)
+
+
+def split_mix(value: int) -> int:
+    """SplitMix64 as its authors wrote it, in whole numbers of 64 bits."""
+    value = (value + 0x9E3779B97F4A7C15) % 2**64
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) % 2**64
+    return value ^ (value >> 31)
+
+
+def plain_count(image: int, replicate: int, seed: int) -> int:
+    """How often an image counts: where its hash falls among the sums of e^-1 / k!."""
+    hashed = split_mix(split_mix((image + split_mix(seed)) % 2**64) ^ split_mix(replicate ^ 0xD1B54A32D192ED03))
+    uniform = (hashed >> 11) / 2**53
+    count, below = 0, math.exp(-1)
+    while below <= uniform:
+        count += 1
+        below += math.exp(-1) / math.factorial(count)
+    return count
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_every_image_counts_as_often_as_its_hash_says(seed: int) -> None:
+    assert split_mix(0) == 0xE220A8397B1DCDAF, "the first number of SplitMix64 from 0, as published"
+    images = np.array([0, 1, 2, 1000, 10**12])
+    counts = poisson_counts(images, 60, seed)
+    assert counts.tolist() == [[plain_count(int(image), r, seed) for image in images] for r in range(60)]

@@ -7,6 +7,7 @@ without any box, and a class without any image.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -20,6 +21,7 @@ from eval.analysis.groups import SIZE_NAMES
 from eval.analysis.intervals import poisson_counts
 from eval.analysis.object_sizes import object_size_figures
 from eval.analysis.summary import breakdown_figures, interval_figures
+from eval.judging.records import read_records
 from eval.judging.split import judge_split
 from eval.judging.thresholds import Thresholds
 from eval.measures.outcomes import Outcome
@@ -31,7 +33,7 @@ VAL = dict(zip(ROWS, (0.35, 0.45, 0.5, 0.55, 0.6), strict=True))
 SELECTION = {"1": 0.3, "2": 0.38}
 THRESHOLDS = Thresholds(0.2, VAL, "val", SELECTION, "boxes", RULES)
 LOC = ("gt_known_loc", "top1_loc", "top5_loc")
-IMAGES, UNBOXED, UNREADABLE, UNKNOWN_SIZE = 21, (2, 8), 5, 7
+IMAGES, UNBOXED, UNREADABLE, UNKNOWN_SIZE = 21, (2, 8), 5, 17
 REPLICATES = 12
 PROTOCOLS = {
     "plain": PROTOCOL,
@@ -57,14 +59,15 @@ def split():
 @pytest.fixture(scope="module", params=PROTOCOLS.values(), ids=PROTOCOLS)
 def judged(request, tmp_path_factory):
     truth, maps, logits = split()
-    source = ArraySource(maps, logits, unreadable=[UNREADABLE, UNKNOWN_SIZE], degenerate=[(1, 3), (0, 4)])
+    source = ArraySource(maps, logits, unreadable=[UNREADABLE, UNKNOWN_SIZE], degenerate=[(1, 3), (0, 4), (0, 12)])
     folder = tmp_path_factory.mktemp("judged")
-    return judge_split(source, truth, request.param, THRESHOLDS, folder, mask_of=mask_of)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.judging.split.read_records", partial(read_records, chunk=8))  # records come in three chunks
+        yield judge_split(source, truth, request.param, THRESHOLDS, folder, mask_of=mask_of)
 
 
 def records_of(judged):
-    (records,) = judged.records()
-    return records
+    return np.concatenate(list(judged.records()))
 
 
 def percent(judged, values, boxed_only=True, weights=None):
@@ -165,7 +168,8 @@ def test_what_was_not_chosen_is_not_told(judged):
 
 def test_odd_images_are_listed(judged):
     counts = count_split(judged)
-    assert counts.degenerate == [3, 4]
+    assert len(list(judged.records())) == 3
+    assert counts.degenerate == [3, 4, 12]
     assert counts.unreadable == [UNREADABLE, UNKNOWN_SIZE]
     assert list(counts.curves) == list(counts.classification) == [*ROWS, "any"]
 
