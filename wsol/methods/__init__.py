@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import tdam
-from tdam.errors import CheckpointError, check_name
+from tdam.errors import CheckpointError, UserError, check_name
 from tdam.models import set_input_size
 from wsol.methods.acol import ACoL
 from wsol.methods.adl import ADL
@@ -25,6 +25,7 @@ from wsol.methods.scm import SCM
 from wsol.methods.spg import SPG
 from wsol.methods.tap import TAP
 from wsol.methods.ts_cam import TSCAM
+from wsol.opening.architectures import build_saved, is_of_foreign
 
 METHODS: dict[str, type[Method]] = {
     "cam": Method,
@@ -55,6 +56,11 @@ def create_method(name: str, network: nn.Module, options: dict[str, Any] | None 
         UserError: If the method does not go with the network or the options.
     """
     method = METHODS[check_name("method", name, METHODS)]
+    if issubclass(method, OwnMaps) and not hasattr(network, "pretrained_cfg"):
+        raise UserError(
+            f"method {name} adds layers that make the maps, and takes networks of timm, not a "
+            f"{type(network).__name__}: use cam, has or cutmix"
+        )
     options = options or {}
     shared = ("self", "network", "options", *inspect.signature(Method).parameters)
     own = [key for key in inspect.signature(method).parameters if key not in shared]
@@ -63,10 +69,14 @@ def create_method(name: str, network: nn.Module, options: dict[str, Any] | None 
     return method(network, **options, **common)
 
 
-def load_trained(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+def load_trained(path: str | os.PathLike[str], model: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """What a checkpoint of `wsol-train` holds, in eval mode, and its configuration.
 
     The network for most methods; the whole module for those whose own layers make the maps (`OwnMaps`).
+
+    Args:
+        path: The file.
+        model: The network as the user names it; only a function named here is called.
 
     Raises:
         CheckpointError: If the file holds no configuration or does not fit.
@@ -74,6 +84,10 @@ def load_trained(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any
     config = tdam.read_config(path)
     name = config.get("method", "cam")
     if not issubclass(METHODS[check_name(f"method in {path}", name, METHODS)], OwnMaps):
+        if is_of_foreign(config):
+            network = build_saved(config, model)
+            tdam.load_checkpoint(network, path)
+            return network.eval(), config
         network, _ = tdam.load_model(path)
         return set_input_size(network, *config["input_size"][1:]) if "input_size" in config else network, config
     network = tdam.create_model(config["model"], num_classes=config["num_classes"], **config["model_args"])

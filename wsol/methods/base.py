@@ -18,6 +18,7 @@ from tdam.errors import UserError
 from tdam.families.vgg import refuse_single_place
 from wsol.cam import ClassActivationMaps, class_activation_maps
 from wsol.methods.authors import Names, rename
+from wsol.networks.recorder import logits_of
 
 
 class MethodOutput(NamedTuple):
@@ -62,7 +63,7 @@ class Method(nn.Module):
     """Standard deviation of a new classifier's weights, its biases 0; None: as the network initialises it."""
 
     network: Any
-    """The timm network; its class decides what else it has (`forward_features`, `get_classifier`, …)."""
+    """The network; its class decides what else it has (timm's `forward_features`, `get_classifier`, …)."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class Method(nn.Module):
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Loss and logits of preprocessed images ``(B, 3, H, W)``."""
         if not self.step_loss_weights and not self.step_diversity:
-            logits = self.network(images)
+            logits = logits_of(self.network(images))
             return MethodOutput(self.criterion(logits, targets), logits)
         return self._forward_steps(images, targets)
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsol.methods.base import Method, MethodOutput
+from wsol.opening.architectures import num_classes_of
 
 
 class CutMix(Method):
@@ -44,7 +45,7 @@ class CutMix(Method):
         return super().forward(mixed, self._mixed_labels(targets, targets[partner], kept))
 
     def _mixed_labels(self, targets: Tensor, pasted: Tensor, kept: float) -> Tensor:
-        classes: int = self.network.num_classes
+        classes = num_classes_of(self.network)
         own, other = (F.one_hot(ids, classes).float() for ids in (targets, pasted))
         mixed = kept * own + (1 - kept) * other
         return mixed * (1 - self.label_smoothing) + self.label_smoothing / classes

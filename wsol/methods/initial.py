@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,10 +22,10 @@ def initialise_convolutions(module: nn.Module, initialise: Callable[[Tensor], An
                 nn.init.zeros_(convolution.bias)
 
 
-def initialise_classifier(network: nn.Module, std: float) -> None:
-    """Give a network's classifier normal weights, and biases of 0 (wsolevaluation: std 0.01)."""
-    classifier: Any = network
-    layer = classifier.get_classifier()
-    nn.init.normal_(layer.weight, 0, std)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+def initialise_classifier(layers: Iterable[nn.Module], std: float) -> None:
+    """Give a network's classifying layers normal weights, and biases of 0 (wsolevaluation: std 0.01)."""
+    for layer in layers:
+        weight, bias = layer.get_parameter("weight"), getattr(layer, "bias", None)
+        nn.init.normal_(weight, 0, std)
+        if bias is not None:
+            nn.init.zeros_(bias)

@@ -17,13 +17,15 @@ from typing import Any
 
 from torch import nn
 
+from tdam.checkpoints import find_config
 from tdam.errors import UserError
 from wsol.networks.reading import check_weights
 from wsol.networks.wrappers import unwrap
 from wsol.opening import sources
+from wsol.opening.architectures import is_foreign
 from wsol.opening.preprocessing import class_names_of, preprocessing_of
 from wsol.opening.trained import TrainedNetwork, open_trained
-from wsol.runtime.runs import RUNS
+from wsol.runtime.runs import BEST, RUNS, run_folder
 
 ModelSource = str | os.PathLike[str] | nn.Module | TrainedNetwork
 
@@ -48,13 +50,14 @@ def open_network(
 
     Args:
         model: A registered name; a checkpoint file of ours, alone; a folder of `save_pretrained`; a name on the hub,
-            "hf-hub:…" or "timm/…"; "package.module:function"; a module of any library; or an opened network.
+            "hf-hub:…" or "timm/…"; "torchvision/…"; "package.module:function"; a module of any library; or an opened
+            network.
         checkpoint: Weights to load into it.
         dataset: Dataset it is to be used on; chooses the weights of a registered name.
         num_classes: Number of classes that it must tell apart.
         dataset_classes: See `open_trained`.
         train_with: See `open_trained`.
-        model_args: Arguments of "package.module:function".
+        model_args: Arguments of "package.module:function" or options of "torchvision/…".
         transform: From a PIL image to the tensor ``(3, H, W)`` that the network sees, instead of one resize.
         class_names: Readable names of all classes.
         input_size: Side or (height, width) in pixels, instead of the network's own.
@@ -65,8 +68,8 @@ def open_network(
     Raises:
         UserError: If the network or its weights are not to be had, hold no finite numbers, or do not fit what is asked.
     """
-    if model_args and not (isinstance(model, str) and sources.is_function(model)):
-        raise UserError("model_args go with a model named package.module:function")
+    if model_args and not (isinstance(model, str) and (sources.is_function(model) or sources.is_torchvision(model))):
+        raise UserError("model_args go with a model named package.module:function or torchvision/NAME")
     if isinstance(model, TrainedNetwork):
         if checkpoint is not None:
             raise UserError("this network has its weights already: leave checkpoint out")
@@ -82,7 +85,9 @@ def open_network(
             train_with=train_with,
             dataset_classes=dataset_classes,
         )
-        opened = _by_name(os.fspath(model), checkpoint, dict(model_args or {}), trained)
+        name, arguments = os.fspath(model), dict(model_args or {})
+        found = None if arguments or checkpoint is not None else _own_run(name, dataset, runs)
+        opened = trained(name, checkpoint=found) if found else _by_name(name, checkpoint, arguments, trained)
     overrides: dict[str, Any] = {
         "transform": transform,
         "feature_layer": feature_layer,
@@ -97,12 +102,24 @@ def open_network(
     return opened
 
 
+def _own_run(name: str, dataset: str | None, runs: str | os.PathLike[str]) -> Path | None:
+    """What `wsol-train` wrote of a network that is in no registry; those in one are looked for by `open_trained`."""
+    if dataset is None or not is_foreign(name):
+        return None
+    path = run_folder(dataset, name, runs) / BEST
+    return path if path.is_file() else None
+
+
 def _by_name(
     name: str,
     checkpoint: str | os.PathLike[str] | None,
     model_args: dict[str, Any],
     trained: Callable[..., TrainedNetwork],
 ) -> TrainedNetwork:
+    if checkpoint is not None and is_foreign(name) and Path(checkpoint).is_file() and find_config(Path(checkpoint)):
+        return trained(name, checkpoint=checkpoint)
+    if sources.is_torchvision(name):
+        return _of_torchvision(name, checkpoint, model_args)
     if sources.is_hub_name(name):
         return _opened(sources.from_hub(name), name, checkpoint, f"published as {name}")
     if sources.is_function(name):
@@ -115,6 +132,15 @@ def _by_name(
             raise UserError(f"two checkpoints are named, {name} and {checkpoint}: name one")
         return trained(sources.name_in_file(path), checkpoint=path)
     return trained(name, checkpoint=checkpoint)
+
+
+def _of_torchvision(name: str, checkpoint: str | os.PathLike[str] | None, model_args: dict[str, Any]) -> TrainedNetwork:
+    if checkpoint is not None:
+        network = sources.from_torchvision(name, {**model_args, "weights": None})
+        return _opened(network, name, checkpoint, f"file {checkpoint}")
+    network = sources.from_torchvision(name, model_args)
+    opened = _opened(network, name, None, "published by torchvision, trained on ImageNet")
+    return dataclasses.replace(opened, class_names=sources.torchvision_classes(name))
 
 
 def _opened(network: nn.Module, name: str, checkpoint: str | os.PathLike[str] | None, source: str) -> TrainedNetwork:

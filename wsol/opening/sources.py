@@ -17,10 +17,11 @@ from torch import nn
 import tdam
 from tdam.checkpoints import find_config
 from tdam.checkpoints.published import check_hub
-from tdam.errors import CheckpointError, UsageError, UserError
+from tdam.errors import CheckpointError, UsageError, UserError, check_name
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 HUBS = ("hf-hub:", "hf_hub:", "timm/")
+TORCHVISION = "torchvision/"
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt")
 
 
@@ -32,6 +33,16 @@ def is_function(name: str) -> bool:
 def is_hub_name(name: str) -> bool:
     """Whether a name is of a network on Hugging Face's hub."""
     return name.startswith(HUBS)
+
+
+def is_torchvision(name: str) -> bool:
+    """Whether a name is of the form ``torchvision/resnet50``."""
+    return name.startswith(TORCHVISION)
+
+
+def is_saved_folder(name: str) -> bool:
+    """Whether a name is of a folder that `save_pretrained` of timm or transformers wrote."""
+    return bool(name) and (Path(name) / "config.json").is_file()
 
 
 def parse_arguments(pairs: Iterable[str]) -> dict[str, Any]:
@@ -86,6 +97,51 @@ def call_function(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise UserError(f"--model {name}: {function_name} returns {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+def from_torchvision(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A classifier of torchvision, by default with its published weights.
+
+    Args:
+        name: "torchvision/" and a name of `torchvision.models`.
+        arguments: Options of the network; ``weights`` None leaves it untrained.
+
+    Raises:
+        UserError: If there is no such network or option, or the weights cannot be downloaded.
+    """
+    from torchvision import models
+
+    architecture = name.removeprefix(TORCHVISION)
+    check_name("network of torchvision", architecture, models.list_models(module=models))
+    try:
+        return models.get_model(architecture, **{"weights": "DEFAULT", **arguments})
+    except Exception as error:  # of the download, or of an option that it does not take
+        raise UserError(f"{name} cannot be built: {_first_line(error)}") from error
+
+
+def torchvision_classes(name: str) -> tuple[str, ...]:
+    """Names of the classes that a network of torchvision is published with."""
+    from torchvision import models
+
+    weights: Any = models.get_model_weights(name.removeprefix(TORCHVISION))
+    return tuple(weights.DEFAULT.meta["categories"])
+
+
+def from_config(config: Mapping[str, Any]) -> nn.Module:
+    """A network of transformers of a configuration, without weights.
+
+    Raises:
+        UserError: If transformers is not installed or knows no such network.
+    """
+    try:
+        from transformers import AutoConfig, AutoModelForImageClassification
+
+        settings = dict(config)
+        return AutoModelForImageClassification.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+    except ImportError as error:
+        raise UserError("the checkpoint holds a network of transformers: pip install transformers") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"transformers cannot build the checkpoint's network: {_first_line(error)}") from error
 
 
 def from_hub(name: str) -> nn.Module:
@@ -149,7 +205,12 @@ def name_in_file(path: Path) -> str:
         raise CheckpointError(
             f"{path} does not say of which network it is: name it, as in --model NAME --checkpoint {path}"
         )
-    return str(config["model"])
+    name = str(config["model"])
+    if is_function(name):
+        raise CheckpointError(
+            f"{path} is of {name}, a function, which a file alone may not call: --model {name} --checkpoint {path}"
+        )
+    return name
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -170,11 +231,16 @@ def _first_line(error: BaseException) -> str:
 
 __all__ = [
     "call_function",
+    "from_config",
     "from_folder",
     "from_hub",
+    "from_torchvision",
     "is_function",
     "is_hub_name",
+    "is_saved_folder",
+    "is_torchvision",
     "load_weights",
     "name_in_file",
     "parse_arguments",
+    "torchvision_classes",
 ]

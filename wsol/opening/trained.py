@@ -6,6 +6,7 @@ weights bundled with this package; weights published by timm or by the TDAM auth
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from wsol.networks.errors import NetworkError
 from wsol.networks.reading import structure_of
 from wsol.networks.structure import Structure
 from wsol.networks.wrappers import makes_own_maps, unwrap
+from wsol.opening.architectures import is_of_foreign
+from wsol.opening.preprocessing import preprocessing_of
 from wsol.runtime.runs import BEST, RUNS, run_folder, train_command
 
 BUNDLED = Path(__file__).parent.parent / "weights"
@@ -199,7 +202,9 @@ def open_trained(
         CheckpointError: If the file is of another network, does not fit, or is not trained.
         UserError: If no trained weights are found.
     """
-    check_name("model", model_name.split(".")[0], timm.list_models())
+    described = find_config(Path(checkpoint)) if checkpoint is not None and Path(checkpoint).is_file() else None
+    if described is None or not is_of_foreign(described):
+        check_name("model", model_name.split(".")[0], timm.list_models())
     source = f"file {checkpoint}"
     if checkpoint is None:
         try:
@@ -239,9 +244,13 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
     # Training methods make maps and so import what this package gives.
     from wsol.methods import load_trained
 
-    model, _ = load_trained(path)
+    model, _ = load_trained(path, model_name)
     names = config.get("class_names")
-    return _trained(model, model_name, tuple(names) if names else None, source)
+    opened = _trained(model, model_name, tuple(names) if names else None, source)
+    if not hasattr(model, "pretrained_cfg"):
+        kept = {key: config[key] for key in ("input_size", "mean", "std") if key in config}
+        opened = dataclasses.replace(opened, preprocessing={**opened.preprocessing, **kept})
+    return opened
 
 
 def _of_authors(model_name: str, path: Path, source: str, num_classes: int | None) -> TrainedNetwork | None:
@@ -284,5 +293,4 @@ def _published(model_name: str) -> TrainedNetwork:
 
 
 def _trained(model: nn.Module, name: str, class_names: tuple[str, ...] | None, source: str) -> TrainedNetwork:
-    preprocessing = timm.data.resolve_model_data_config(model)
-    return TrainedNetwork(model.eval(), name, class_names, source, preprocessing)
+    return TrainedNetwork(model.eval(), name, class_names, source, preprocessing_of(model))

@@ -106,11 +106,12 @@ class TrainingConfig:
     """Settings of one run. The defaults are plain supervised training; recipes name published settings."""
 
     model: str
-    """Registered name of the network: one of TDAM's, or any classification network of timm."""
+    """Network: a registered name of TDAM's or timm's, torchvision/NAME, hf-hub:NAME, a folder of save_pretrained, or
+    package.module:function. A classifier of other classes is replaced."""
     dataset: str
     """Name of a dataset, or the path of your own."""
     model_args: Options = field(default_factory=dict)
-    """Options of the network, such as steps=3 attention=top."""
+    """Options of the network or arguments of the function, such as steps=3 attention=top."""
     method: str = "cam"
     """Training method: cam, has, cutmix, adl, acol, spg, tap, bas, c2am, ts-cam or scm."""
     method_args: Options = field(default_factory=dict)

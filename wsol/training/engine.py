@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-import timm
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -25,12 +24,13 @@ from tdam.files import file_sha256, folder_lock
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method
+from wsol.opening.preprocessing import preprocessing_of
 from wsol.runtime.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
 from wsol.training.config import OPERATIONAL, TrainingConfig
 from wsol.training.curves import write_training_curves
 from wsol.training.log import RunLog
-from wsol.training.network import create_configured_method, freeze_modules
+from wsol.training.network import create_configured_method, freeze_modules, saved_model
 from wsol.training.optim import create_mixup, create_optimizer, create_schedule
 from wsol.training.randomness import Stream, seed_at
 from wsol.training.state import STATE_FILE, Position, keep_earlier_run, load_state, save_state
@@ -75,7 +75,7 @@ class Trainer:
         seed_at(config.seed, Stream.NETWORK)
         method = create_configured_method(config, num_classes=len(truth.class_names))
         network = method.network
-        self.preprocessing = timm.data.resolve_model_data_config(network)
+        self.preprocessing = preprocessing_of(network, config.input_size)
         if config.sync_norms and self.accelerator.num_processes > 1:
             method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
         self.method = method.to(self.device).to(memory_format=torch.channels_last)
@@ -314,9 +314,7 @@ class Trainer:
         """
         config, truth = self.config, self.dataset.ground_truth
         description = {
-            "model": config.model,
-            "num_classes": len(truth.class_names),
-            "model_args": config.model_args,
+            **saved_model(self.trained.network, config, len(truth.class_names)),
             "dataset": truth.dataset,
             "class_names": list(truth.class_names),
             **{key: self.preprocessing[key] for key in ("input_size", "mean", "std", "interpolation", "crop_pct")},

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 import tdam
 from tdam.checkpoints import in_our_names, read_state_dict
-from tdam.errors import UsageError, check_name
+from tdam.errors import UsageError, UserError, check_name
 from tdam.families.vgg import NEW_CLASSIFIERS
 from tdam.models import set_input_size
 from wsol.methods import METHODS, Method, create_method
 from wsol.methods.initial import initialise_classifier
+from wsol.opening.architectures import architecture, build, build_saved, classifier_modules, is_foreign
+from wsol.opening.sources import is_function
 from wsol.training.config import TrainingConfig
 
 FEEDBACK_SUFFIX = re.compile(r"_tdam2?$")
@@ -30,8 +32,14 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
         UserError: If the network or one of its options is unknown, or its first weights are not found.
     """
     pretrained = config.init == "pretrained"
-    network = tdam.create_model(config.model, num_classes=num_classes, pretrained=pretrained, **config.model_args)
-    if config.input_size is not None:
+    if pretrained and is_function(config.model):
+        raise UsageError(
+            f"--init pretrained: {config.model} itself decides on its weights: leave init out, or give a file"
+        )
+    network = build(config.model, num_classes, config.model_args, pretrained)
+    if is_foreign(config.model):
+        check_carries_its_model(network, config, num_classes)
+    elif config.input_size is not None:
         set_input_size(network, config.input_size, config.input_size)
     begins_new = not pretrained or num_classes != published_classes(network)
     if config.init == "backbone":
@@ -43,7 +51,7 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
         begins_new = start_from(network, in_our_names(network, read_state_dict(config.init), config.init))
     std = METHODS[config.method].classifier_std if config.classifier_std is None else config.classifier_std
     if begins_new and std is not None:
-        initialise_classifier(network, std)
+        initialise_classifier((network.get_submodule(name) for name in classifier_modules(network)), std)
     return network
 
 
@@ -63,9 +71,32 @@ def create_configured_method(config: TrainingConfig, num_classes: int) -> Method
     )
 
 
+def check_carries_its_model(network: nn.Module, config: TrainingConfig, num_classes: int) -> None:
+    """Check before training that a checkpoint of this network could be opened again.
+
+    Raises:
+        UserError: If what builds the network again builds another one.
+    """
+    again = build_saved(saved_model(network, config, num_classes), config.model)
+    shapes = [{key: tuple(value.shape) for key, value in one.state_dict().items()} for one in (network, again)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"{config.model} builds another network the second time, so a checkpoint of it could not be opened again"
+        )
+
+
+def saved_model(network: nn.Module, config: TrainingConfig, num_classes: int) -> dict[str, Any]:
+    """What a checkpoint says of the network that it holds."""
+    described = architecture(network, config.model)
+    said = {"model": config.model, "num_classes": num_classes, "model_args": config.model_args}
+    return said if described is None else {**said, "architecture": described}
+
+
 def published_classes(network: nn.Module) -> int | None:
     """Number of classes of a network's published classifier; None where only the layers before it are published."""
-    configuration: Any = network.pretrained_cfg
+    configuration: Any = getattr(network, "pretrained_cfg", None)
+    if not configuration:
+        return None
     return None if configuration["architecture"] in NEW_CLASSIFIERS else configuration["num_classes"]
 
 
@@ -79,7 +110,7 @@ def start_from(network: nn.Module, state: dict[str, Tensor]) -> bool:
         CheckpointError: If anything but the classifier and the feedback parts does not fit.
     """
     own = network.state_dict()
-    classifier = tuple(f"{name}." for name in classifier_names(network))
+    classifier = tuple(f"{name}." for name in classifier_modules(network))
     fresh = {
         key: value
         for key, value in own.items()
@@ -91,13 +122,6 @@ def start_from(network: nn.Module, state: dict[str, Tensor]) -> bool:
         safetensors.torch.save_file({key: value.contiguous() for key, value in {**state, **fresh}.items()}, path)
         tdam.load_checkpoint(network, path)
     return bool(fresh)
-
-
-def classifier_names(network: nn.Module) -> tuple[str, ...]:
-    """Names of the network's classifier layers, as timm tells them."""
-    configuration: Any = network.pretrained_cfg
-    names = configuration["classifier"]
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def freeze_modules(network: nn.Module, names: Iterable[str]) -> None:

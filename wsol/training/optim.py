@@ -13,8 +13,8 @@ from torch import nn
 
 from tdam.errors import UserError, check_name
 from wsol.methods import Method
+from wsol.opening.architectures import classifier_modules
 from wsol.training.config import TrainingConfig
-from wsol.training.network import classifier_names
 
 
 def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ...]:
@@ -25,7 +25,9 @@ def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ..
     """
     if not config.classifier_modules:
         added = [name for name, _ in method.named_children() if name != "network"]
-        return tuple(f"{name}." for name in [*added, *(f"network.{name}" for name in classifier_names(method.network))])
+        return tuple(
+            f"{name}." for name in [*added, *(f"network.{name}" for name in classifier_modules(method.network))]
+        )
     prefixes = []
     in_network = [name for name, _ in method.network.named_modules() if name]
     in_method = [name for name, _ in method.named_modules() if name and not name.startswith("network")]

@@ -30,8 +30,13 @@ def train(config: TrainingConfig, resume: bool = False, recipe: str = "none") ->
     validation = None
     if config.validate_every:
         try:
-            boxes = config.selection_boxes
-            validation = Validation(config.dataset, config.data_root, workers=config.workers, selection_boxes=boxes)
+            validation = Validation(
+                config.dataset,
+                config.data_root,
+                workers=config.workers,
+                selection_boxes=config.selection_boxes,
+                input_size=config.input_size,
+            )
         except MissingSplitError as error:
             print(f"{error}: trains without validation, and the last epoch counts as the best", file=sys.stderr)
     if validation is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import timm
 from accelerate import PartialState
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from wsol.data.transforms import evaluation_transform
 from wsol.data.workers import from_workers
 from wsol.methods import Method
 from wsol.metrics import LocalizationAccuracy, MaxBoxAcc, MaxBoxAccV2, PixelAveragePrecision
+from wsol.opening.preprocessing import preprocessing_of
 from wsol.scoremap import score_maps
 from wsol.sweep import best_iou_per_cut
 
@@ -155,6 +155,7 @@ class Validation:
         batch_size: Images per forward pass.
         workers: Processes that decode images; 0 decodes in this one.
         selection_boxes: A second list of boxes of the split, see `SelectionFigures`.
+        input_size: Side of the network's input in pixels; None: the network's own.
 
     Raises:
         DatasetError: If there is no validation split, or the list does not fit it.
@@ -167,7 +168,9 @@ class Validation:
         batch_size: int = 64,
         workers: int = 0,
         selection_boxes: str | None = None,
+        input_size: int | None = None,
     ) -> None:
+        self.input_size = input_size
         self.dataset = load_dataset(dataset, split="val", root=root)
         self.kind = _kind(self.dataset.ground_truth)
         self.batch_size = batch_size
@@ -182,7 +185,7 @@ class Validation:
     def __call__(self, method: Method) -> dict[str, float]:
         """Judge `method`, which is in eval mode; returns percentages."""
         device = next(method.parameters()).device
-        preprocessing = timm.data.resolve_model_data_config(method.network)
+        preprocessing = preprocessing_of(method.network, self.input_size)
         size = preprocessing["input_size"][1:]
         self.dataset.transform = evaluation_transform(size, preprocessing["mean"], preprocessing["std"])
         state = PartialState()
