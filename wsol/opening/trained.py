@@ -248,7 +248,7 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
     names = config.get("class_names")
     opened = _trained(model, model_name, tuple(names) if names else None, source)
     if not hasattr(model, "pretrained_cfg"):
-        kept = {key: config[key] for key in ("input_size", "mean", "std") if key in config}
+        kept: dict[str, Any] = {key: config[key] for key in ("input_size", "mean", "std") if key in config}
         opened = dataclasses.replace(opened, preprocessing={**opened.preprocessing, **kept})
     return opened
 

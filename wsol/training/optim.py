@@ -25,9 +25,8 @@ def classifier_prefixes(method: Method, config: TrainingConfig) -> tuple[str, ..
     """
     if not config.classifier_modules:
         added = [name for name, _ in method.named_children() if name != "network"]
-        return tuple(
-            f"{name}." for name in [*added, *(f"network.{name}" for name in classifier_modules(method.network))]
-        )
+        own = [f"network.{name}" for name in classifier_modules(method.network)]
+        return tuple(f"{name}." for name in [*added, *own])
     prefixes = []
     in_network = [name for name, _ in method.network.named_modules() if name]
     in_method = [name for name, _ in method.named_modules() if name and not name.startswith("network")]

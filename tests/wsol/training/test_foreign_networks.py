@@ -139,7 +139,7 @@ def test_every_method_trains_a_foreign_network_or_says_why_not(method: str) -> N
     torch.manual_seed(0)
     network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=3)
     if method not in ("cam", "has", "cutmix"):
-        with pytest.raises(UserError, match="timm|ResNet"):
+        with pytest.raises(UserError, match=r"timm|ResNet"):
             create_method(method, network)
         return
     module = create_method(method, network)
