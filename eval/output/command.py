@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.options import EvaluationOptions
-from wsol.data.registry import SOURCES
+from wsol.data.registry import list_datasets
 
 # They say what becomes of an unfinished run, and change no figure.
 NOT_REPEATED = ("resume", "restart")
@@ -26,7 +26,7 @@ def command_line(options: EvaluationOptions, checkpoint: Path | None = None) -> 
         checkpoint: The file that the weights came from, where the user named none and it is not the package's own.
     """
     data_root = options.data_root
-    if data_root is None and options.dataset in SOURCES and options.dataset not in WITHOUT_ROOT:
+    if data_root is None and options.dataset in list_datasets() and options.dataset not in WITHOUT_ROOT:
         data_root = Path(os.environ["WSOL_DATA"]) if os.environ.get("WSOL_DATA") else None
     settled = {"checkpoint": options.checkpoint or checkpoint, "data_root": data_root}
     words = ["wsol-eval"]

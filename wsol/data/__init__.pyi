@@ -1,14 +1,17 @@
 from .dataset import LocalizationDataset
 from .errors import DatasetError, ImageError
 from .ground_truth import GroundTruth, MaskFiles
-from .registry import list_datasets, load_dataset
+from .loaded import Loaded
+from .registry import Source, list_datasets, load_dataset
 
 __all__ = [
     "DatasetError",
     "GroundTruth",
     "ImageError",
+    "Loaded",
     "LocalizationDataset",
     "MaskFiles",
+    "Source",
     "list_datasets",
     "load_dataset",
 ]

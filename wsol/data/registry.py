@@ -7,10 +7,11 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdam.errors import check_name
+from tdam.errors import UserError, check_name
 from wsol.data.benchmarks.cub import is_cub_tree, load_cub, load_cub_folder
 from wsol.data.benchmarks.imagenet import load_imagenet
 from wsol.data.benchmarks.openimages import load_openimages
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
     from wsol.data.dataset import LocalizationDataset
 
 
+ENTRY_POINTS = "wsol.datasets"
+
+
 @dataclass(frozen=True)
 class Source:
-    """A dataset that `load_dataset` knows by name.
+    """A dataset that `load_dataset` knows by name; other packages announce theirs as entry points `wsol.datasets`.
 
     Attributes:
         title: What it is, for a listing.
         where: Where the data comes from.
-        load: Reads a split below a root; returns None if the data is not there.
+        load: Reads a split ("train", "val" or "test") below a root; returns None if the data is not there.
     """
 
     title: str
@@ -133,24 +137,54 @@ def load(name: str | Path, split: str, root: str | Path | None = None) -> Loaded
     """Ground truth and stores of a split; arguments and errors are those of `load_dataset`."""
     check_name("split", split, SPLITS)
     path = Path(name)
-    if str(name) not in SOURCES and path.exists():
+    if str(name) not in list_datasets() and path.exists():
         in_cub_layout = path.is_dir() and is_cub_tree(path)
         return load_cub_folder(path, split) if in_cub_layout else load_custom(path, split)
-    source = SOURCES[check_name("dataset", str(name), SOURCES)]
+    source = find_source(str(name))
     root = data_root(root)
     loaded = source.load(root, split)
     if loaded is None:
+        prepare = f" and run 'wsol-data prepare {name} --root {root} --archive FILE'" if name in SOURCES else ""
         raise DatasetError(
-            f"no {name} {split} data below {root}; get it from {source.where} and run "
-            f"'wsol-data prepare {name} --root {root} --archive FILE', or name another folder "
+            f"no {name} {split} data below {root}; get it from {source.where}{prepare}, or name another folder "
             "with --data-root or WSOL_DATA"
         )
     return loaded
 
 
 def list_datasets() -> list[str]:
-    """Names that `load_dataset` knows."""
-    return sorted(SOURCES)
+    """Names that `load_dataset` knows: those of this package, and those that installed packages announce."""
+    return sorted({*SOURCES, *_announced()})
+
+
+def find_source(name: str) -> Source:
+    """The dataset of a name; only the package that announces it is imported.
+
+    Raises:
+        UserError: If there is none, or another package announces what is no dataset.
+    """
+    check_name("dataset", name, list_datasets())
+    if name in SOURCES:
+        return SOURCES[name]
+    entry = _announced()[name]
+    try:
+        source = entry.load()
+    except Exception as error:  # another package's code may raise anything
+        raise UserError(f"dataset {name} of {entry.value} cannot be loaded: {error}") from error
+    if not isinstance(source, Source):
+        raise UserError(f"dataset {name}: {entry.value} is no wsol.data.Source")
+    return source
+
+
+def _announced() -> dict[str, metadata.EntryPoint]:
+    """Datasets of other packages; a name that is taken is an error, whoever came first."""
+    found: dict[str, metadata.EntryPoint] = {}
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        owner = "this package" if entry.name in SOURCES else getattr(found.get(entry.name), "value", entry.value)
+        if owner != entry.value:
+            raise UserError(f"dataset {entry.name} of {entry.value} has a name that {owner} has; rename one of them")
+        found[entry.name] = entry
+    return found
 
 
 def data_root(root: str | Path | None = None) -> Path:
