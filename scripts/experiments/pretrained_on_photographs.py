@@ -6,13 +6,17 @@ python scripts/experiments/pretrained_on_photographs.py --photographs ../shared/
 EfficientNet-Lite0, 1 and 2 (packages of the Python index, see scripts/convert_efficientnet_lite0.py). On `imagenet650`,
 ILSVRC validation photographs, the networks are used as they are. On `imagenet10` and `pets3` a linear probe on the
 frozen network replaces the classifier: multinomial logistic regression on the pooled features of the training split,
-labels alone. One row per dataset, network, method and protocol goes to docs/data/photographs_pretrained.csv.
+labels alone. On `imagenet650` every map method of a CNN has a row; Score-CAM, which runs the network 1,281 times for an
+image, has every 50th image alone, and its smoothed and integrated forms, 35 and 10 times as costly, none. One row per
+dataset, network, method and protocol goes to docs/data/photographs_pretrained.csv.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import multiprocessing
+import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -35,10 +39,12 @@ from eval.analysis.figures import row_figures
 from eval.analysis.intervals import poisson_counts
 from eval.analysis.object_sizes import object_size_figures
 from eval.judging.hits import row_hits
-from eval.judging.split import JudgedSplit
+from eval.judging.split import JudgedSplit, judge_split
 from eval.judging.thresholds import Thresholds
+from eval.maps import NetworkMaps
 from eval.protocols import PROTOCOLS, Protocol, get_protocol
 from tdam.files import replacing
+from wsol.cam import class_activation_maps
 from wsol.data import LocalizationDataset, load_dataset
 from wsol.data.transforms import evaluation_transform
 from wsol.opening import TrainedNetwork, open_trained
@@ -48,11 +54,16 @@ ROOT = Path(__file__).parents[2]
 CSV = ROOT / "docs" / "data" / "photographs_pretrained.csv"
 NETWORKS = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 DATASETS = ("imagenet650", "imagenet10", "pets3")
-# After global pooling and one linear layer Grad-CAM is CAM up to its ReLU, so it is not listed.
 METHODS = ("cam", CHANNEL_MEAN, "grad-cam++", "layer-cam")
+# After global pooling and one linear layer Grad-CAM is CAM up to its ReLU.
+MORE_METHODS = ("grad-cam", "xgrad-cam", "nwc", "smooth-grad-cam++", "bagcams", "score-cam")
+# Made from images: other layers, or other images, than the last maps.
+OF_IMAGES = ("smooth-grad-cam++", "bagcams", "score-cam")
+EVERY = {"score-cam": 50}
 WSOLEVALUATION = "wsolevaluation"
 REPLICATES = 1000
 PROBE_DECAY = 1e-3
+BATCH = 8  # images whose memory is measured together
 KEYS = ("dataset", "network", "method", "protocol")
 
 
@@ -73,8 +84,11 @@ class Cell:
 
 def cells() -> list[Cell]:
     """All rows, in the order they are done."""
+    every_method = [Cell("imagenet650", network, method) for network in NETWORKS for method in MORE_METHODS]
     return [
         *(Cell(dataset, network, method) for dataset in DATASETS for network in NETWORKS for method in METHODS),
+        # The cheap ones first.
+        *sorted(every_method, key=lambda cell: (cell.method in EVERY, cell.network, cell.method in OF_IMAGES)),
         *(
             Cell(dataset, NETWORKS[0], protocol=protocol)
             for dataset in DATASETS
@@ -227,6 +241,8 @@ def pass_over(
     """Judge every image of a split; also the CPU seconds per image, those of the network among them."""
     network = photographs.network(cell.dataset, cell.network)
     dataset = transformed(photographs.open(cell.dataset, split), network, protocol)
+    if cell.method in OF_IMAGES:
+        return pass_over_images(photographs, cell, dataset, network, protocol, thresholds)
     geometry = "cropped" if protocol.geometry(network.input_size).get("crop") else "whole"
     path = photographs.work / "features" / f"{cell.dataset}-{cell.network}-{split}-{geometry}.npz"
     if not path.exists():
@@ -236,6 +252,43 @@ def pass_over(
     folder = photographs.work / "records" / cell.name / split
     judged = judge_features(found["features"], network, dataset, cell.method, protocol, thresholds, folder)
     return judged, float(found["seconds"]) + (time.process_time() - began) / len(judged.ground_truth)
+
+
+def pass_over_images(
+    photographs: Photographs,
+    cell: Cell,
+    dataset: LocalizationDataset,
+    network: TrainedNetwork,
+    protocol: Protocol,
+    thresholds: Thresholds,
+) -> tuple[JudgedSplit, float]:
+    """The same for a method that is not made of the last maps."""
+    if cell.method in EVERY:
+        dataset = dataset.subset(list(range(0, len(dataset), EVERY[cell.method])))
+    source = NetworkMaps(network, dataset, batch_size=BATCH, method=cell.method)
+    began = time.process_time()
+    judged = judge_split(source, dataset.ground_truth, protocol, thresholds, photographs.work / "records" / cell.name)
+    return judged, (time.process_time() - began) / len(dataset)
+
+
+def megabytes(photographs: Photographs, cell: Cell) -> float:
+    """Memory in MB per image that the maps take beside the network, in a process of its own."""
+    checkpoint = photographs.work / f"{cell.network}.safetensors"
+    method = "activation" if cell.method == CHANNEL_MEAN else cell.method
+    # Only a new process has a peak of its own.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(peak_of_maps, (cell.network, checkpoint, method, 1 if cell.method in EVERY else BATCH))
+
+
+def peak_of_maps(name: str, checkpoint: Path, method: str, batch: int) -> float:
+    """Growth of this process's peak in MB per image while it makes the maps of a batch."""
+    torch.set_num_threads(1)
+    network = open_trained(name, checkpoint=checkpoint)
+    images = torch.randn(batch, 3, *network.input_size)
+    class_activation_maps(network.model, images[:1, :, :64, :64], method="cam")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    class_activation_maps(network.model, images, torch.zeros(batch, dtype=torch.long), method=method)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 / batch
 
 
 def write_features(model: Any, dataset: LocalizationDataset, path: Path) -> None:
@@ -306,17 +359,45 @@ def row_of(rows: pd.DataFrame, cell: Cell) -> dict[str, Any] | None:
 def do(photographs: Photographs, cell: Cell) -> None:
     """Judge a row and keep it."""
     row, hits = judge(photographs, cell)
-    base = hits_file(photographs, Cell(cell.dataset, cell.network, protocol=cell.protocol))
-    cam = dict(np.load(base)) if base.exists() else hits
+    base = Cell(cell.dataset, cell.network, protocol=cell.protocol)
+    if base != cell and not hits_file(photographs, base).exists():
+        keep_hits(photographs, base, judge(photographs, base)[1])
+    cam = dict(np.load(hits_file(photographs, base))) if base != cell else hits
+    cam = {key: of_images[:: EVERY.get(cell.method, 1)] for key, of_images in cam.items()}
+    if cell.dataset == "imagenet650" and cell.protocol == WSOLEVALUATION:
+        row["megabytes_per_image"] = megabytes(photographs, cell)
     row["against_cam"] = paired(hits["largest@0.5"], cam["largest@0.5"]) if cell.method != "cam" else "–"
     row["against_centre"] = paired(hits["largest@0.5"], hits["centre@0.5"])
+    keep_hits(photographs, cell, hits)
+    write(pd.concat([*([finished()] if CSV.exists() else []), pd.DataFrame([row])], ignore_index=True))
+    print(f"{cell.name}: {row['max_box_acc']:.2f}, against the centred box {row['against_centre']}", flush=True)
+
+
+def write(rows: pd.DataFrame) -> None:
+    """Replace the CSV."""
+    with replacing(CSV) as part:
+        rows.to_csv(part, index=False, float_format="%.6g")
+
+
+def add_memory(photographs: Photographs) -> None:
+    """Measure the memory of rows that were judged before it was measured."""
+    for cell in cells():
+        rows = finished()
+        row = row_of(rows, cell)
+        if row is None or cell.dataset != "imagenet650" or cell.protocol != WSOLEVALUATION:
+            continue
+        if np.isnan(row.get("megabytes_per_image", np.nan)):
+            photographs.network(cell.dataset, cell.network)
+            same = np.logical_and.reduce([rows[key] == getattr(cell, key) for key in KEYS])
+            rows.loc[same, "megabytes_per_image"] = megabytes(photographs, cell)
+            write(rows)
+
+
+def keep_hits(photographs: Photographs, cell: Cell, hits: dict[str, npt.NDArray[Any]]) -> None:
+    """Write the hits of a row."""
     path = hits_file(photographs, cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **hits)
-    rows = pd.concat([*([finished()] if CSV.exists() else []), pd.DataFrame([row])], ignore_index=True)
-    with replacing(CSV) as part:
-        rows.to_csv(part, index=False, float_format="%.6g")
-    print(f"{cell.name}: {row['max_box_acc']:.2f}, against the centred box {row['against_centre']}", flush=True)
 
 
 def hits_file(photographs: Photographs, cell: Cell) -> Path:
@@ -338,6 +419,7 @@ COLUMNS = {
     "against_cam": "against CAM",
     "against_centre": "against centre box",
     "cpu_seconds_per_image": "s/image",
+    "megabytes_per_image": "MB/image",
 }
 
 
@@ -370,6 +452,8 @@ def main() -> int:
     for cell in () if arguments.table else cells():
         if row_of(finished(), cell) is None:
             do(photographs, cell)
+    if not arguments.table:
+        add_memory(photographs)
     print(table(finished()))
     return 0
 
