@@ -16,9 +16,10 @@ from rich.table import Table
 
 from tdam.errors import UserError, one_line_errors
 from wsol.command_line.command import Command, CommandFamily
+from wsol.data import registry
 from wsol.data.errors import DatasetError
 from wsol.data.findings import Finding, grouped
-from wsol.data.registry import SOURCES, data_root, load
+from wsol.data.registry import data_root, load
 from wsol.runtime import opencv_packages
 from wsol.runtime.terminal import console, print_version
 
@@ -135,13 +136,14 @@ def list_datasets(options: ListOptions) -> None:
     for split in ALL_SPLITS:
         table.add_column(split, justify="right", no_wrap=True)
     table.add_column("what")
-    for name, source in SOURCES.items():
+    sources = {name: registry.find_source(name) for name in registry.list_datasets()}
+    for name, source in sources.items():
         counts = [_count(name, split, options.root) for split in ALL_SPLITS]
         table.add_row(name, *counts, source.title)
     out = console()
     out.print(table)
     out.print("Where they come from:")
-    for name, source in SOURCES.items():
+    for name, source in sources.items():
         out.print(f"  {name}: {source.where}", soft_wrap=True)
 
 

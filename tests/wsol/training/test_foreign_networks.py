@@ -15,8 +15,8 @@ import tdam
 import wsol
 from eval.commands import evaluate
 from tdam.errors import CheckpointError, UserError
+from wsol.commands.train import run
 from wsol.methods import METHODS, create_method
-from wsol.training.session import run
 
 OPTIONS = ["--epochs", "1", "--batch-size", "4", "--workers", "0", "--device", "cpu", "--no-tensorboard"]
 OWN = """
