@@ -25,15 +25,12 @@ from wsol.data.ground_truth import SPLITS
 from wsol.data.loaded import Loaded
 from wsol.data.minibirds import load_minibirds
 
-<<<<<<< HEAD
 if TYPE_CHECKING:
     import torch
 
     from wsol.data.dataset import LocalizationDataset
 
 
-=======
->>>>>>> d5d68da (wsol-data list shows datasets of other packages; tests follow the commands)
 ENTRY_POINTS = "wsol.datasets"
 
 
