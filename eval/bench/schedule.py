@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -106,7 +108,7 @@ class Schedule:
             report: Called with every outcome as it comes.
         """
         outcomes = []
-        with ThreadPoolExecutor(self.processes) as pool:
+        with _ended_by_sigterm(), ThreadPoolExecutor(self.processes) as pool:
             waiting = [pool.submit(self._one, run) for run in runs]
             try:
                 for future in as_completed(waiting):
@@ -164,6 +166,20 @@ class Schedule:
         for child in self._children.values():
             if child.poll() is None:
                 child.terminate()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl+C does, so that no process of a run outlives the command."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def last_words(log: Path) -> str:

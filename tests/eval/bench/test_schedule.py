@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import filelock
@@ -91,3 +95,26 @@ def test_processes_side_by_side_share_cores_and_gpus(
     Schedule(description, in_python(code), processes=2, gpus=["4", "7"]).do(runs, lambda _: None)
     said = {(run.folder / "log.txt").read_text().strip() for run in runs}
     assert said == {"3 4", "3 7"}
+
+
+def test_no_process_outlives_a_command_that_is_ended(description: Description, tmp_path: Path) -> None:
+    pids: list[int] = []
+    code = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
+    runs = expand(description)
+    log = runs[0].folder / "log.txt"
+
+    def end_when_it_runs() -> None:
+        while not (log.is_file() and log.read_text().endswith("\n")):
+            time.sleep(0.05)
+        pids.append(int(log.read_text()))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_when_it_runs).start()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        Schedule(description, in_python(code)).do(runs, lambda _: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+    (pid,) = pids
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert [state_of(run, description) for run in runs] == [State.WAITING] * 5, "ended, not failed"
