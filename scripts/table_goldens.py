@@ -3,7 +3,7 @@
     python scripts/table_goldens.py
 
 Runs the tests that compare with the reference outputs in tests/data/goldens and gathers what they measured: one row per
-test, the difference relative to the reference's largest value (of transformers: at least 1).
+test, differences relative to the reference's largest value (of transformers: at least 1).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ TESTS = (
     "tests/wsol/methods/test_transformer_goldens.py",
     "tests/wsol/transformers/test_goldens.py",
 )
+COLUMNS = ("logits, loss", "gradients", "maps and what they are made of")
 TOLD = re.compile(r"largest difference (\S+) \((.*)\)")
 
 
@@ -40,13 +41,23 @@ class Gathered:
             self.found[name][what] = max(float(error), self.found[name].get(what, 0.0))
 
 
+def column(what: str) -> str:
+    """The column of the table that a kind of figure belongs to."""
+    if what.startswith(("logits", "loss")):
+        return COLUMNS[0]
+    return COLUMNS[1] if re.match(r"grad(ient|_)", what) else COLUMNS[2]
+
+
 def main() -> int:
     gathered = Gathered()
     code = pytest.main([*(str(ROOT / test) for test in TESTS), "-q", "-p", "no:cacheprovider"], plugins=[gathered])
-    print("\n| test | compared | largest difference | of |\n| --- | --- | --- | --- |")
+    print("\n".join(["", "| test | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 1) + "|"]))
     for name, differences in gathered.found.items():
-        what = max(differences, key=differences.__getitem__)
-        print(f"| {name} | {len(differences)} | {differences[what]:.0e} | {what} |")
+        largest: dict[str, float] = {}
+        for what, error in differences.items():
+            largest[column(what)] = max(error, largest.get(column(what), 0.0))
+        cells = [f"{largest[one]:.0e}" if one in largest else "" for one in COLUMNS]
+        print(f"| `{name}` | " + " | ".join(cells) + " |")
     return int(code)
 
 
