@@ -130,3 +130,31 @@ def test_differences_are_paired_by_seed(script) -> None:
     other = pd.DataFrame([row("other", seed, "1", value) for seed, value in ((1, 53.0), (0, 11.0), (7, 0.0))])
     assert comparison.paired_gain(other, plain) == "+2.0 ± 12.7"
     assert comparison.paired_gain(plain, plain) == "–"
+
+
+def test_boxes_overlap_as_their_pixels_do(script) -> None:
+    choices, side = script("threshold_choices"), 12
+    generator = np.random.default_rng(0)
+    corners = np.sort(generator.integers(0, side, (2, 30, 2, 2)), axis=2).reshape(2, 30, 4)
+    found = choices.best_iou(corners[0] / side, corners[1][:3] / side, side)
+
+    def pixels(box: np.ndarray) -> np.ndarray:
+        grid = np.zeros((side, side), dtype=bool)
+        grid[box[1] : box[3] + 1, box[0] : box[2] + 1] = True  # both ends belong to a box
+        return grid
+
+    for box, best in zip(corners[0], found, strict=True):
+        others = [(pixels(box) & pixels(o)).sum() / (pixels(box) | pixels(o)).sum() for o in corners[1][:3]]
+        assert best == pytest.approx(max(others))
+
+
+def test_the_errors_of_a_list_are_those_of_its_boxes(script) -> None:
+    choices = script("threshold_choices")
+    true, pseudo = np.array([0.2, 0.3, 0.6, 0.5]), np.array([0.1, 0.3, 0.5, 0.6])
+    assert choices.moved(true, true, pseudo) == pytest.approx(pseudo)
+    # Half as large and elsewhere: so are the shifts; what leaves the image is cut.
+    assert choices.moved(np.array([0.0, 0.8, 0.2, 0.9]), true, pseudo) == pytest.approx([0.0, 0.8, 0.15, 0.95])
+    published = choices.PublishedList(np.tile(true, (9, 1)), np.tile(pseudo, (9, 1)))
+    (spoiled,) = published.spoil([true[None]], draw=0)
+    assert spoiled == pytest.approx(pseudo[None])
+    assert published.quality()["mean_iou"] == pytest.approx(100 * 0.06 / 0.14, abs=0.5)
