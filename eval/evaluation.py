@@ -36,7 +36,7 @@ from eval.threshold_choice import choose_thresholds, fixed_from_words
 from tdam.errors import UsageError, UserError
 from tdam.files import folder_lock
 from wsol import draw
-from wsol.data.findings import grouped
+from wsol.data.findings import Finding, grouped
 from wsol.results import CURVES, PREDICTIONS, RESULTS
 
 PICTURES = 8  # rows of the figure of picked images
@@ -92,18 +92,37 @@ def evaluate_methods(
         for options in each:
             folder = stack.enter_context(_working_folder(options, process))
             runs.append(Run(first.with_options(options), process, folder, progress))
-        rules, source = each[0].threshold_rules, fixed_from_words(first)
-        thresholds = [replace(one, rules=rules, fixed_from=source) for one in choose_thresholds(runs)]
+        rules, fixed_from = each[0].threshold_rules, fixed_from_words(first)
+        thresholds = [replace(one, rules=rules, fixed_from=fixed_from) for one in choose_thresholds(runs)]
         judged = judge(runs, first.dataset, thresholds)
-        evaluations = []
-        for run, split in zip(runs, judged, strict=True):
+        for run in runs:
             run.write_logits()
-            evaluation = summarize(run, split, runs[0].source(first.dataset))
-            if process.is_first and run.options.output is not None:
-                publish(run.folder, evaluation, split, run)
-                shutil.rmtree(run.partial)
-            evaluations.append(evaluation)
-    return [evaluation.results for evaluation in evaluations]
+        source = runs[0].source(first.dataset)
+        findings = [found for of_process in process.gather(first.dataset.findings) for found in of_process]
+        results = process.first_only(
+            lambda: [finish(run, split, source, findings) for run, split in zip(runs, judged, strict=True)]
+        )
+        for run in runs:
+            run.remove_unfinished()
+    return results
+
+
+def finish(run: Run, judged: JudgedSplit, source: MapSource, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Count the records and write every file; for one process alone.
+
+    Args:
+        run: The run.
+        judged: Its records.
+        source: Where the maps came from.
+        findings: What all processes found in the data.
+
+    Returns:
+        The content of results.json.
+    """
+    evaluation = summarize(run, judged, source, findings)
+    if run.options.output is not None:
+        publish(run.folder, evaluation, judged, run)
+    return evaluation.results
 
 
 def _keep_inputs(options: EvaluationOptions) -> None:
@@ -132,13 +151,14 @@ def _keep_inputs(options: EvaluationOptions) -> None:
             raise UsageError(f"--output {options.output} would overwrite {name} {path}: name another folder")
 
 
-def summarize(run: Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
+def summarize(run: Run, judged: JudgedSplit, source: MapSource, findings: Sequence[Finding]) -> Evaluation:
     """Count the records and gather everything that is written.
 
     Args:
         run: The run.
         judged: Its records.
         source: Where the maps came from.
+        findings: What all processes found in the data.
     """
     counts = count_split(judged)
     results = results_document(
@@ -152,10 +172,7 @@ def summarize(run: Run, judged: JudgedSplit, source: MapSource) -> Evaluation:
         replicates=run.options.bootstrap,
     )
     clock = source.clock if isinstance(source, NetworkMaps) else None
-    findings = dict.fromkeys(
-        found for of_process in run.process.gather(run.opened.dataset.findings) for found in of_process
-    )
-    results["data"]["findings"] = [group.as_record() for group in grouped(findings)]
+    results["data"]["findings"] = [group.as_record() for group in grouped(dict.fromkeys(findings))]
     results["environment"]["share_of_time_waiting_for_images"] = None if clock is None else clock.share_waiting
     return Evaluation(results, curve_table(counts.curves), lambda: prediction_chunks(judged))
 
@@ -191,16 +208,7 @@ def publish(folder: Path, evaluation: Evaluation, judged: JudgedSplit, run: Run)
 def _working_folder(options: EvaluationOptions, process: Process) -> Iterator[Path]:
     """The output folder, held for this run alone, or one that is thrown away where nothing is to be kept."""
     with ExitStack() as stack:
-        folder, fault = None, None
-        if process.is_first:
-            try:
-                folder = _hold(options, stack)
-            except UserError as error:
-                fault = str(error)
-        ((folder, fault), *_) = process.gather((folder, fault))
-        if folder is None:
-            raise UserError(fault)
-        yield folder
+        yield process.first_only(lambda: _hold(options, stack))
         process.wait()
 
 

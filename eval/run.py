@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -63,6 +64,13 @@ class Run:
     def partial(self) -> Path:
         """Where unfinished work lies."""
         return self.folder / PARTIAL
+
+    def remove_unfinished(self) -> None:
+        """Remove what only an unfinished run needs, also of a process whose folder is not the first one's."""
+        if self.options.output is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            shutil.rmtree(self.partial, ignore_errors=True)
 
     def source(self, dataset: LocalizationDataset) -> MapSource:
         """Where the maps of a split come from."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +53,16 @@ def choose_thresholds(runs: Sequence[Run]) -> list[Thresholds]:
     if not has_boxes and selection is None:
         return without("the split has no boxes")
     chosen = []
+    process = runs[0].process
     for judged in judge(runs, dataset, [Thresholds(fixed)] * len(runs), selection):
         of_run = Thresholds(fixed, chosen_on="no threshold was chosen on val: the split has no boxes")
         if has_boxes:
-            of_run = Thresholds(fixed, _best_thresholds(judged), f"{truth.dataset} val, {len(dataset)} images")
+            best = process.first_only(partial(_best_thresholds, judged))
+            of_run = Thresholds(fixed, best, f"{truth.dataset} val, {len(dataset)} images")
         if selection is not None:
             boxed = sum(len(boxes) > 0 for boxes in selection.boxes)
             selected_on = f"boxes of {path} for {boxed} of {len(dataset)} images of {truth.dataset} val"
-            best = _best_thresholds(judged.by_selection())
+            best = process.first_only(partial(_best_thresholds, judged.by_selection()))
             of_run = replace(of_run, selection=best, selected_on=selected_on)
         chosen.append(of_run)
     return chosen

@@ -268,8 +268,8 @@ def record_of(rows: Sequence[str], thresholds: Thresholds, selection: GroundTrut
 
 
 def new_pixel_metrics(rows: Sequence[str], has_masks: bool) -> dict[str, PixelAveragePrecision]:
-    """A fresh PxAP for every row, or none where the split has no masks."""
-    return {name: PixelAveragePrecision() for name in rows} if has_masks else {}
+    """A fresh PxAP for every row, or none where the split has no masks. Processes are summed once, before computing."""
+    return {name: PixelAveragePrecision(sync_on_compute=False) for name in rows} if has_masks else {}
 
 
 def new_attention_shift(
@@ -279,7 +279,7 @@ def new_attention_shift(
     steps = [name for name in rows if name.isdigit()]
     if len(steps) == 1 or not any(len(boxes) for boxes in ground_truth.boxes):
         return None
-    return AttentionShift(len(steps), [thresholds.headline(name) for name in steps])
+    return AttentionShift(len(steps), [thresholds.headline(name) for name in steps], sync_on_compute=False)
 
 
 def rows_of(source: MapSource) -> tuple[str, ...]:

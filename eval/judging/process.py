@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +19,13 @@ import torch
 import torch.distributed as dist
 
 from tdam.devices import open_device
+from tdam.errors import UserError
+from tdam.files import replacing
+
+# How long a process waits for the others, which may have slower machines, or write while it waits.
+PATIENCE = timedelta(days=1)
+BLOCK = 1 << 26  # bytes that are sent at a time
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,54 @@ class Process:
         dist.all_gather_object(values, value)
         return values
 
+    def first_only(self, work: Callable[[], Answer]) -> Answer:
+        """What the first process works out, in every process; the others wait for it.
+
+        Raises:
+            UserError: If the first process's work raises one.
+        """
+        if self.count == 1:
+            return work()
+        answer, fault = None, None
+        if self.is_first:
+            try:
+                answer = work()
+            except UserError as error:
+                fault = error
+        answer, message = self.gather((answer, fault and str(fault)))[0]
+        if message is not None:
+            raise fault or UserError(message)
+        return answer
+
+    def collect(self, paths: Sequence[Path]) -> None:
+        """Bring a file of every process to the first one, where their folder is not the same.
+
+        Machines without a shared disk, and processes with working directories of their own, have folders of their own
+        under one name. There the files travel through the process group.
+
+        Args:
+            paths: The file of every process, in order of rank, all in one folder.
+
+        Raises:
+            WriteError: If a file cannot be written by the first process.
+        """
+        if self.count == 1:
+            return
+        mark = paths[0].parent / f".seen-{self.gather(secrets.token_hex(8))[0]}"
+        if self.is_first:
+            mark.touch()
+        self.wait()
+        seen = self.gather(mark.exists())
+        if self.is_first:
+            mark.unlink()
+        for rank, shares_folder in enumerate(seen):
+            if shares_folder:
+                continue
+            if self.rank == rank:
+                _send(paths[rank])
+            elif self.is_first:
+                _receive(paths[rank], rank)
+
 
 def start_process(device: str) -> tuple[Process, torch.device]:
     """Join the other processes that torchrun started, if any, and take this process's device.
@@ -79,8 +138,27 @@ def start_process(device: str) -> tuple[Process, torch.device]:
     if not dist.is_initialized():
         # gloo beside nccl: counters that live on the CPU are summed there.
         backend = "cpu:gloo,cuda:nccl" if torch_device.type == "cuda" else "gloo"
-        dist.init_process_group(backend)
+        dist.init_process_group(backend, timeout=PATIENCE)
     return Process(dist.get_rank(), dist.get_world_size()), torch_device
+
+
+def _send(path: Path) -> None:
+    """Send a file to the first process, block by block, and an empty block at its end."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            dist.send(torch.tensor(len(block)), dst=0)
+            dist.send(torch.frombuffer(bytearray(block), dtype=torch.uint8), dst=0)
+    dist.send(torch.tensor(0), dst=0)
+
+
+def _receive(path: Path, rank: int) -> None:
+    """Write the file that a process sends."""
+    length = torch.tensor(0)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        while dist.recv(length, src=rank) is not None and length:
+            block = torch.empty(int(length), dtype=torch.uint8)
+            dist.recv(block, src=rank)
+            file.write(block.numpy().data)
 
 
 def end_process() -> None:

@@ -170,13 +170,7 @@ def read_records(
         record: What a record is, see `record_type`.
         batch_size: Images per batch.
         chunk: About how many records of each file to hold at a time.
-
-    Raises:
-        UserError: If a file of another process is not visible here.
     """
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path} is not visible here: with several machines --output must be a shared folder")
     # Whole batches, so that the chunks of all files are neighbours in the split.
     chunk = max(chunk // batch_size, 1) * batch_size
     with ExitStack() as stack:

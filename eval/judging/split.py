@@ -216,7 +216,9 @@ class Judging:
         self._rows = rows = rows_of(source)
         self._pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
         self._shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
-        self._filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
+        self._filtered = (
+            FilteredStepAccuracy(sync_on_compute=False) if protocol.step_filter and source.has_logits else None
+        )
         self._judge = SplitPass(
             ground_truth,
             protocol,
@@ -295,9 +297,16 @@ class Judging:
         save_state(state_path(self._folder, self._process.rank), done, self._counters, self._known)
 
     def result(self) -> JudgedSplit:
-        """What the pass leaves, the same in every process, once all are done."""
+        """What the pass leaves, once all processes are done.
+
+        Counters and faults are the same in every process; the first one has the records of all.
+        """
         process = self._process
         process.wait()
+        record_files = [record_path(self._folder, rank) for rank in range(process.count)]
+        process.collect(record_files)
+        for metric in self._counters.values():
+            metric.sync()
         all_faults: dict[str, str] = {}
         for of_process in process.gather(self._faults):
             all_faults |= of_process
@@ -307,7 +316,7 @@ class Judging:
             thresholds=self._thresholds,
             rows=self._rows,
             has_logits=self._has_logits,
-            record_files=[record_path(self._folder, rank) for rank in range(process.count)],
+            record_files=record_files,
             batch_size=self._batch_size,
             pixel_metrics=self._pixel_metrics,
             attention_shift=self._shift,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.multiprocessing as mp
 from PIL import Image
 from tiny_dataset import CLASSES, write_checkpoint, write_dataset
+from tiny_source import evaluate_as
 
 import wsol
 from eval.evaluation import evaluate
@@ -288,3 +292,24 @@ def test_every_mask_is_read_once_and_no_image_twice(tmp_path, data, monkeypatch)
 
 def test_the_batch_size_changes_no_figure(data):
     assert run(data)["steps"] == run(data, batch_size=None)["steps"]
+
+
+def test_four_processes_without_a_shared_folder_find_what_one_finds(data, tmp_path):
+    dataset, checkpoint = data
+    options = {"dataset": str(dataset), "model": "resnet_mini_tdam", "checkpoint": checkpoint, "batch_size": 2}
+    alone = run(data, batch_size=2, output=tmp_path / "alone")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with mp.Manager() as manager:
+        answers = manager.dict()
+        together = {**options, "output": Path("out")}
+        mp.spawn(evaluate_as, args=(4, port, together, tmp_path, answers), nprocs=4)
+        for rank in range(4):
+            for key in ("metrics", "steps", "thresholds", "intervals", "breakdown", "attention_shift"):
+                assert answers[rank][key] == alone[key], key
+    assert (tmp_path / "machine-0" / "out" / "predictions.csv").read_bytes() == (
+        tmp_path / "alone" / "predictions.csv"
+    ).read_bytes()
+    for rank in range(4):
+        assert not list((tmp_path / f"machine-{rank}").rglob("records-*"))

@@ -11,10 +11,12 @@ import torch
 
 import wsol
 from eval.analysis.curves import count_split
+from eval.evaluation import evaluate
 from eval.judging.process import end_process, start_process
 from eval.judging.split import judge_split
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch
+from eval.options import EvaluationOptions
 from eval.protocols import get_protocol
 from wsol.data import GroundTruth
 
@@ -130,4 +132,16 @@ def judge_as(rank, count, num_images, folder, port, answers):
     truth, maps, logits = tiny_split(num_images=num_images)
     judged = judge(folder, ArraySource(maps, logits, unreadable=[1]), truth, process=process)
     answers[rank] = (integers(judged), pxap(judged), judged.faults)
+    end_process()
+
+
+def evaluate_as(rank, count, port, options, folder, answers):
+    """One process of an evaluation whose working directory is its own, as on a machine without a shared disk."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    own = folder / f"machine-{rank}"
+    own.mkdir()
+    os.chdir(own)
+    torch.set_num_threads(1)
+    process, device = start_process("cpu")
+    answers[rank] = evaluate(EvaluationOptions(**options), process, device)
     end_process()

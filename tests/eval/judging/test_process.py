@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 
+import eval.judging.process
 from eval.judging.process import Process, end_process, start_process
+from tdam.errors import UserError
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -43,13 +50,54 @@ def test_several_processes_wait_and_gather_in_order_of_rank(monkeypatch):
     assert not second.is_first
 
 
+def in_a_group(rank, port, folder, answers):
+    """Each process in a working directory of its own; 0 and 2 share theirs, 1 is on another machine."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    eval.judging.process.BLOCK = 2
+    own = folder / f"machine-{rank % 2}"
+    own.mkdir(exist_ok=True)
+    os.chdir(own)
+    process, _ = start_process("cpu")
+    paths = [Path(f"{number}.bin") for number in range(3)]
+    paths[rank].write_bytes(bytes([rank]) * (5 * rank))
+    process.collect(paths)
+    heard = process.first_only(lambda: f"from {process.rank}")
+    try:
+        process.first_only(lambda: refuse(process.rank))
+    except UserError as error:
+        heard += f", {error}"
+    answers[rank] = heard
+    end_process()
+
+
+def refuse(rank):
+    raise UserError(f"{rank} refuses")
+
+
+def test_files_of_other_folders_travel_to_the_first_process_and_what_it_says_is_heard_by_all(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with mp.Manager() as manager:
+        answers = manager.dict()
+        mp.spawn(in_a_group, args=(port, tmp_path, answers), nprocs=3)
+        assert dict(answers) == dict.fromkeys(range(3), "from 0, 0 refuses")
+    first, other = tmp_path / "machine-0", tmp_path / "machine-1"
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == {
+        "0.bin": b"",
+        "1.bin": bytes([1]) * 5,
+        "2.bin": bytes([2]) * 10,
+    }
+    assert [path.name for path in other.iterdir()] == ["1.bin"]
+
+
 class Group:
     """What start_process and end_process ask of torch.distributed."""
 
     def __init__(self, monkeypatch, initialized=False):
         self.backends, self.destroyed = [], 0
         monkeypatch.setattr(dist, "is_initialized", lambda: initialized or bool(self.backends))
-        monkeypatch.setattr(dist, "init_process_group", self.backends.append)
+        monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: self.backends.append(backend))
         monkeypatch.setattr(dist, "destroy_process_group", self.destroy)
         monkeypatch.setattr(dist, "get_rank", lambda: 2)
         monkeypatch.setattr(dist, "get_world_size", lambda: 3)

@@ -215,6 +215,7 @@ def test_records_of_two_processes_are_those_of_one_in_the_same_order(tmp_path, m
 
     monkeypatch.setattr("torch.distributed.barrier", lambda: None)
     monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    monkeypatch.setattr(Process, "collect", lambda process, paths: None)  # they share a folder
     for rank in range(2):
         both = judge(tmp_path / "two", source, truth, process=Process(rank, 2))
     monkeypatch.setattr("eval.judging.split.read_records", functools.partial(read_records, chunk=3))
