@@ -102,7 +102,7 @@ class VGGGap(VGG):
         self.drop_rate = drop_rate
         self.add_module("pre_logits", nn.Identity())
         self.head = ClassifierHead(self.num_features, num_classes, pool_type=global_pool, drop_rate=drop_rate)
-        self.head_hidden_size = self.head.num_features
+        self.head_hidden_size = self.num_features * self.head.global_pool.feat_mult()
         if num_classes > 0:
             nn.init.normal_(self.head.fc.weight, 0, 0.01)
             nn.init.zeros_(self.head.fc.bias)
