@@ -231,7 +231,7 @@ class SplitPass:
         for place, size in enumerate(self.ground_truth.sizes[records["index"]]):
             if size[0] and not records["unreadable"][place]:
                 box = self.protocol.unmap_boxes(boxes[place], size, (width, height))
-                carried[place] = np.clip(np.floor(box + 0.5), 0, np.tile(size - 1, 2))
+                carried[place] = np.minimum(np.floor(box + 0.5), np.tile(size - 1, 2))
         return carried
 
     def _classify(

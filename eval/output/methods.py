@@ -41,7 +41,7 @@ def methods_table(folder: Path, methods: Sequence[str], replicates: int) -> Tabl
     write_text(folder / METHODS, pd.DataFrame(rows).to_csv(index=False))
     table = Table(
         title=f"map methods against {methods[0]}, last step, {len(first.last)} images",
-        caption="Difference in points with its paired 95 % bootstrap interval.",
+        caption=f"Difference in points{' with its paired 95 % bootstrap interval' if replicates else ''}.",
         caption_justify="left",
     )
     for heading in ("figure", *methods[1:]):

@@ -162,16 +162,18 @@ def test_maps_alone_are_judged_without_classes(tmp_path):
     assert not (judged["outcome"] == Outcome.WRONG_CLASS).any()
 
 
-def test_selection_boxes_are_compared_on_their_own(tmp_path):
+@pytest.mark.parametrize("name", ["at least", "open pixels"])
+def test_selection_boxes_are_compared_on_their_own(tmp_path, name):
+    protocol = PROTOCOLS[name]
     truth, maps, logits = split()
     boxes = [one[:1] + 2 for one in truth.boxes]
     boxes[UNBOXED], boxes[4] = np.array([[3, 3, 30, 20]]), truth.boxes[4][:0]
     selection = dataclasses.replace(truth, boxes=tuple(boxes))
     source = ArraySource(maps, logits, unreadable=[UNREADABLE, UNKNOWN_SIZE])
-    judged = judge_split(source, truth, PROTOCOL, THRESHOLDS, tmp_path / "a", selection=selection)
+    judged = judge_split(source, truth, protocol, THRESHOLDS, tmp_path / "a", selection=selection)
     (records,) = judged.records()
-    (as_truth,) = judge_split(source, selection, PROTOCOL, THRESHOLDS, tmp_path / "b").records()
-    (plain,) = judge_split(source, truth, PROTOCOL, THRESHOLDS, tmp_path / "c").records()
+    (as_truth,) = judge_split(source, selection, protocol, THRESHOLDS, tmp_path / "b").records()
+    (plain,) = judge_split(source, truth, protocol, THRESHOLDS, tmp_path / "c").records()
     np.testing.assert_array_equal(records["reached_selection"], as_truth["reached_largest"])
     np.testing.assert_array_equal(records["reached_largest"], plain["reached_largest"])
     assert not records["reached_selection"][[4, UNREADABLE, UNKNOWN_SIZE]].any()

@@ -167,6 +167,26 @@ def test_what_was_judged_before_an_error_is_saved(tmp_path):
     assert integers(resumed) == integers(whole)
 
 
+def test_a_batch_that_was_judged_in_part_is_judged_anew(tmp_path):
+    truth, maps, logits = tiny_split(num_images=22)
+    whole = judge(tmp_path / "whole", ArraySource(maps, logits), truth)
+
+    def broken_mask(index, size):
+        if index == 9:
+            raise UserError("no mask")
+        return mask_of(index, size)
+
+    with pytest.raises(UserError, match="no mask"):
+        judge_split(
+            ArraySource(maps, logits), truth, PROTOCOL, Thresholds(0.2), tmp_path / "broken", mask_of=broken_mask
+        )
+    seen = []
+    resumed = judge(tmp_path / "broken", ArraySource(maps, logits), truth, resume=True, progress=seen.append)
+    assert seen[0] == 4, "the pixels of the batch were counted in part, so nothing was saved"
+    assert pxap(resumed) == pxap(whole)
+    assert integers(resumed) == integers(whole)
+
+
 def test_a_score_map_that_cannot_be_written_is_written_by_the_resumed_run(tmp_path):
     truth, maps, logits = tiny_split(num_images=22)
     written = []
