@@ -5,7 +5,7 @@ wsol.animation.save(localizer("bird.jpg")[0], "bird.gif")        # or .webp, .mp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +72,7 @@ def save(localization: Drawable, path: str | Path) -> Path:
         raise UserError(f"{path}: cannot animate as {suffix or 'no suffix'!r}; use {', '.join(SUFFIXES)}")
     with replacing(path) as temporary:
         if suffix == ".mp4":
-            _save_mp4(localization, temporary)
+            _write_mp4(frames(localization), temporary, FRAMES_PER_SECOND)
         else:
             _save_pillow(localization, temporary)
     return path
@@ -93,12 +93,35 @@ def _save_pillow(localization: Drawable, path: Path) -> None:
     shown[0].save(path, save_all=True, append_images=shown[1:], duration=durations, loop=0, **options)
 
 
-def _save_mp4(localization: Drawable, path: Path) -> None:
+def save_video(localizations: Iterable[Drawable], path: str | Path, frames_per_second: float) -> Path:
+    """Write a video whose frames were localized, each with the last step's map, outline and box, as MP4.
+
+    Args:
+        localizations: What a `wsol.Localizer` said of every frame, in order; one is held at a time.
+        path: Where to write; missing parent folders are made.
+        frames_per_second: How fast it runs.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UserError: If the file cannot be written, or OpenCV here has no MP4 encoder.
+    """
+    path = Path(path)
+    shown = (
+        _frame(_display_size(found.image), found, found.steps[-1], found.steps[-1], 0.0) for found in localizations
+    )
+    with replacing(path) as temporary:
+        _write_mp4(shown, temporary, frames_per_second)
+    return path
+
+
+def _write_mp4(shown: Iterable[Image.Image], path: Path, frames_per_second: float) -> None:
     writer = None
     try:
-        for frame in frames(localization):
+        for frame in shown:
             if writer is None:
-                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FRAMES_PER_SECOND, frame.size)
+                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), frames_per_second, frame.size)
                 if not writer.isOpened():
                     raise UserError("OpenCV here cannot write MP4: use .webp or .gif")
             writer.write(cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2BGR))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,10 @@ class Localization:
         network: Name of the network, empty where it is not known.
         by_class: Where the top k classes were asked for: the steps once more for each of the last step's k most
             probable classes, most probable first; else empty.
+        by_method: Where several map methods were asked for: the steps by each of them, in the order asked; else empty.
+            `steps` are the first method's.
+        frame: Number of the frame, from 0, of an image that is one of a video.
+        seconds: Its time in the video.
     """
 
     path: Path | None
@@ -77,14 +82,21 @@ class Localization:
     steps: tuple[StepLocalization, ...]
     network: str = ""
     by_class: tuple[tuple[StepLocalization, ...], ...] = ()
+    by_method: Mapping[str, tuple[StepLocalization, ...]] = field(default_factory=dict)
+    frame: int | None = None
+    seconds: float | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
         """Width and height of the original image in pixels."""
         return self.image.size
 
+    def methods(self) -> dict[str, Localization]:
+        """The image as each of several map methods sees it; empty where one was asked for."""
+        return {name: replace(self, steps=steps, by_method={}) for name, steps in self.by_method.items()}
+
     def _repr_png_(self) -> bytes:
         """The steps as a picture, which notebooks show."""
-        from wsol.draw import png_bytes, step_figure
+        from wsol.draw import method_figure, png_bytes, step_figure
 
-        return png_bytes(step_figure(self))
+        return png_bytes(method_figure(self.methods()) if self.by_method else step_figure(self))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,7 @@ from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.maps import find_method
 from wsol.opening import ModelSource, TrainedNetwork, open_network
 from wsol.photographs.sources import ImageSource, as_image
+from wsol.photographs.videos import video_frames
 from wsol.scoremap import score_maps
 
 TOP_CLASSES = 5
@@ -44,7 +46,7 @@ class Localizer:
             classifies, or an opened `TrainedNetwork`; see `wsol.open_network`.
         checkpoint: Weights to load; None finds trained ones for a registered name.
         threshold: Share of a map's maximum above which a pixel belongs to the object.
-        method: Map method, a name of `wsol.map_methods()`.
+        method: Map method, a name of `wsol.map_methods()`; or several, which share one forward pass wherever they can.
         device: Torch device.
         batch_size: Images per forward pass.
         transform: From a PIL image to the tensor that the network sees; the boxes follow a crop that it makes.
@@ -66,7 +68,7 @@ class Localizer:
         model: ModelSource,
         checkpoint: str | os.PathLike[str] | None = None,
         threshold: float = 0.2,
-        method: str = "cam",
+        method: str | Sequence[str] = "cam",
         device: str | torch.device = "cpu",
         batch_size: int = 16,
         *,
@@ -80,7 +82,11 @@ class Localizer:
         nms_iou: float = NMS_IOU,
         model_args: Mapping[str, Any] | None = None,
     ) -> None:
-        find_method(method)
+        methods = (method,) if isinstance(method, str) else tuple(dict.fromkeys(method))
+        if not methods:
+            raise UserError("no map method is named: name one, such as cam")
+        for name in methods:
+            find_method(name)
         check_name("box rule", rule, BOX_RULES)
         self.device = open_device(device)
         self.network: TrainedNetwork = open_network(
@@ -95,7 +101,7 @@ class Localizer:
         )
         self.network.model.to(self.device)
         self.threshold = threshold
-        self.method = method
+        self.methods = methods
         self.batch_size = batch_size
         self.layers = tuple(layers)
         self.rule: BoxRule = rule
@@ -134,6 +140,30 @@ class Localizer:
         while sources := tuple(islice(remaining, self.batch_size)):
             yield from self._localize_batch(sources, wanted, top_k)
 
+    def video(
+        self, path: str | os.PathLike[str], class_id: int | str | None = None, top_k: int | None = None, every: int = 1
+    ) -> Iterator[Localization]:
+        """Localize a video frame by frame; any length needs the memory of one batch.
+
+        Args:
+            path: A video in any format that OpenCV reads.
+            class_id: See `__call__`, as `top_k`.
+            top_k: As above.
+            every: Take each so many-th frame, the first one first.
+
+        Yields:
+            One result per frame in order, with `frame` and `seconds`.
+
+        Raises:
+            ImageError: If the file is missing or no video.
+            UserError: If there is no such class.
+        """
+        remaining = video_frames(path, every)
+        while batch := tuple(islice(remaining, self.batch_size)):
+            found = self([frame.image for frame in batch], class_id, top_k)
+            for frame, one in zip(batch, found, strict=True):
+                yield replace(one, path=Path(path), frame=frame.number, seconds=frame.seconds)
+
     def class_number(self, name: int | str) -> int:
         """The number of a class, given by number or by name.
 
@@ -164,28 +194,38 @@ class Localizer:
         pictures = [as_image(source) for source in sources]
         inputs = torch.stack([self._transform(picture) for picture in pictures]).to(self.device)
         wanted = None if class_id is None else torch.full((len(pictures),), class_id)
-        cams = self._cams(inputs, wanted)
+        cams = self._cams(inputs, wanted, self.methods)
         per_class = []
         if top_k is not None:
-            ranked = cams.logits[-1].topk(top_k, dim=-1).indices
-            per_class = [self._cams(inputs, ranked[:, rank]) for rank in range(top_k)]
-        all_steps = [self._steps(one, inputs.shape[-2:], pictures) for one in (cams, *per_class)]
+            ranked = cams[0].logits[-1].topk(top_k, dim=-1).indices
+            per_class = [self._cams(inputs, ranked[:, rank], self.methods[:1])[0] for rank in range(top_k)]
+        of_methods, of_classes = (
+            [self._steps(one, inputs.shape[-2:], pictures) for one in several] for several in (cams, per_class)
+        )
         for index, (source, picture) in enumerate(zip(sources, pictures, strict=True)):
-            steps, *by_class = (of_class[index] for of_class in all_steps)
+            steps = {name: found[index] for name, found in zip(self.methods, of_methods, strict=True)}
             path = Path(source) if isinstance(source, str | os.PathLike) else None
-            yield Localization(path, picture, steps, self.network.name, tuple(by_class))
+            yield Localization(
+                path,
+                picture,
+                steps[self.methods[0]],
+                self.network.name,
+                tuple(found[index] for found in of_classes),
+                steps if len(steps) > 1 else {},
+            )
 
-    def _cams(self, inputs: torch.Tensor, class_ids: torch.Tensor | None) -> ClassActivationMaps:
-        (cams,) = maps_of_methods(
+    def _cams(
+        self, inputs: torch.Tensor, class_ids: torch.Tensor | None, methods: Sequence[str]
+    ) -> list[ClassActivationMaps]:
+        return maps_of_methods(
             self.network.model,
             inputs,
             class_ids,
-            [self.method],
+            methods,
             layers=self.layers,
             feature_layer=self.network.feature_layer,
             classifier=self.network.classifier,
         )
-        return cams
 
     def _steps(
         self, cams: ClassActivationMaps, size: Sequence[int], pictures: Sequence[Image.Image]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,11 +19,13 @@ from tdam.errors import UsageError, one_line_errors
 from wsol import animation, draw
 from wsol.command_line.command import Command
 from wsol.data.errors import ImageError
+from wsol.export import BoxFiles
 from wsol.localization import Localization, StepLocalization
 from wsol.localizer import Localizer
 from wsol.marks import is_marked
 from wsol.opening.sources import parse_arguments
 from wsol.photographs import find_images, open_image
+from wsol.photographs.videos import frames_per_second, is_video
 from wsol.runtime.terminal import print_version
 
 DEFAULT_FOLDER = Path("wsol-show")
@@ -34,14 +37,15 @@ class ShowOptions:
     """Which class a network sees in images, and where.
 
     Attributes:
-        images: Image files, folders or globs.
+        images: Image files, folders or globs, and videos.
         model: Registered name of a network, such as resnet_mini_tdam; a checkpoint file that names its own;
             hf-hub:NAME; or package.module:function.
         model_args: Arguments of package.module:function, as NAME=VALUE.
         checkpoint: Weights of the network. Default: those that come with wsol, or published ones.
         input_size: Height and width of the network's input, or one number for both. Default: the network's own.
         device: Device such as cpu or cuda:0.
-        method: Map method: cam, grad-cam, layer-cam, and others; an unknown name lists them all.
+        method: Map method: cam, grad-cam, layer-cam, and others; an unknown name lists them all. Several are shown side
+            by side.
         layers: Modules whose output the maps are made from, for gradient methods. Maps of several layers are fused.
         class_name: Class to look for, by name or number. Default: the top class of each step.
         top_k: With --json: also give boxes for this many of the most probable classes.
@@ -52,6 +56,8 @@ class ShowOptions:
             Default: the folder wsol-show; nothing with --json.
         format: Type of the files in a folder. gif, webp and mp4 are animations from step to step.
         figure: steps draws box and map of every step; difference draws what the last step gained and lost.
+        export: Also write the boxes for other tools, into the folder boxes within the output folder.
+        every: Of a video, take each so many-th frame.
         json: Print classes, scores and boxes as JSON.
     """
 
@@ -61,7 +67,7 @@ class ShowOptions:
     checkpoint: Path | None = None
     output: Path | None = None
     format: Literal["png", "svg", "pdf", "gif", "webp", "mp4"] = "png"
-    method: str = "cam"
+    method: tuple[str, ...] = ("cam",)
     layers: tuple[str, ...] = ()
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     top_k: int | None = None
@@ -69,6 +75,8 @@ class ShowOptions:
     input_size: tuple[int, ...] | None = None
     threshold: float = 0.2
     figure: Literal["steps", "difference"] = "steps"
+    export: tuple[Literal["coco", "csv", "voc", "yolo"], ...] = ()
+    every: int = 1
     json: bool = False
     device: str = "cpu"
 
@@ -82,13 +90,14 @@ SHOW = Command(
         "network": ("model", "model_args", "checkpoint", "input_size", "device"),
         "map": ("method", "layers", "class_name", "top_k"),
         "box": ("threshold", "rule"),
-        "output": ("output", "format", "figure", "json"),
+        "output": ("output", "format", "figure", "export", "every", "json"),
     },
     examples=(
         "wsol-show photo.jpg --model resnet_mini_tdam",
         "wsol-show photos/ --model resnet50 --method grad-cam --output figure.pdf",
         "wsol-show photo.jpg --model resnet_mini_tdam --output attention.gif",
         "wsol-show photos/*.jpg --model resnet50 --json > boxes.json",
+        "wsol-show clip.mp4 --model resnet_mini_tdam --export coco --output out",
     ),
 )
 
@@ -131,12 +140,7 @@ def show(options: ShowOptions) -> int:
     if output and output.suffix and output.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--output {output}: cannot write {output.suffix}; use {', '.join(SUFFIXES)} or a folder")
     paths = find_images(options.images)
-    if output and output.suffix.lower() in animation.SUFFIXES and len(paths) > 1:
-        raise UsageError(
-            f"--output {output}: an animation shows one image, not {len(paths)}; name a folder and --format"
-        )
-    if output and output.suffix:
-        _keep_what_is_there(output, paths)
+    _check_together(options, output, paths)
     localizer = Localizer(
         options.model,
         checkpoint=options.checkpoint,
@@ -151,26 +155,98 @@ def show(options: ShowOptions) -> int:
     print(f"{options.model}: {localizer.network.describe()}", file=sys.stderr)
 
     unreadable: list[ImageError] = []
-    found = _localize(localizer, _with_progress(paths), unreadable, options)
-    records = []
+    taken = {path.resolve() for path in paths}
+    noted = _Noted(_box_files(options, output, localizer.methods))
+    videos = [path for path in paths if is_video(path)]
+    for path in videos:
+        found = noted.all_of(_video(localizer, path, unreadable, options))
+        first = next(found, None)
+        if first is None or output is None:
+            deque(found, maxlen=0)
+            continue
+        target = output if output.suffix else _free_path(output, path.stem, "mp4", taken)
+        _report(animation.save_video(chain([first], found), target, frames_per_second(path) / options.every))
+    images = [path for path in paths if path not in videos]
+    found = noted.all_of(_localize(localizer, _with_progress(images), unreadable, options))
     if output is None:
-        records = [as_record(result) for result in found]
-    elif output.suffix:
-        shown = list(found)
-        records = [as_record(result) for result in shown]
-        if shown:
-            for written in _write_all(shown, options.figure, output):
-                _report(written)
-    else:
-        taken = {path.resolve() for path in paths}
+        deque(found, maxlen=0)
+    elif not output.suffix:
         for result in found:
-            records.append(as_record(result))
-            _report(_write(result, options.figure, _free_path(output, result, options.format, taken)))
+            stem = result.path.stem if result.path else "image"
+            _report(_write(result, options.figure, _free_path(output, stem, options.format, taken)))
+    elif shown := list(found):
+        for written in _write_all(shown, options.figure, output):
+            _report(written)
+    for written in noted.close():
+        _report(written)
     if options.json:
-        print(json.dumps({"model": options.model, "weights": localizer.network.source, "images": records}, indent=2))
+        said = {"model": options.model, "weights": localizer.network.source, "images": noted.records}
+        print(json.dumps(said, indent=2))
     for error in unreadable:
         print(f"error: {error}", file=sys.stderr)
     return 1 if unreadable else 0
+
+
+def _check_together(options: ShowOptions, output: Path | None, paths: Sequence[Path]) -> None:
+    """Refuse options that do not go together, before anything is computed."""
+    several, moving = len(options.method) > 1, any(map(is_video, paths))
+    suffix = output.suffix.lower() if output else ""
+    animated = suffix in animation.SUFFIXES or (not suffix and f".{options.format}" in animation.SUFFIXES)
+    if output and several and (animated or moving or options.figure == "difference"):
+        raise UsageError("several map methods go side by side into figures of steps: name one --method for all else")
+    if options.every < 1:
+        raise UsageError(f"--every {options.every}: take each frame, or each so many-th: 1 or more")
+    if moving and suffix and (suffix != ".mp4" or len(paths) > 1):
+        raise UsageError(f"--output {output}: a video becomes a file .mp4 of its own; name one, or a folder")
+    if suffix in animation.SUFFIXES and len(paths) > 1:
+        raise UsageError(
+            f"--output {output}: an animation shows one image, not {len(paths)}; name a folder and --format"
+        )
+    if output and suffix:
+        _keep_what_is_there(output, paths)
+
+
+class _Noted:
+    """What is kept of results that pass by: their records, and boxes in files."""
+
+    def __init__(self, boxes: dict[str, BoxFiles]) -> None:
+        self.records: list[dict[str, Any]] = []
+        self._boxes = boxes
+
+    def all_of(self, found: Iterable[Localization]) -> Iterator[Localization]:
+        """Hand results on, one at a time."""
+        for result in found:
+            self.records.append(as_record(result))
+            of_methods = result.methods()
+            for name, files in self._boxes.items():
+                files.add(of_methods.get(name, result))
+            yield result
+
+    def close(self) -> list[Path]:
+        """Write the boxes."""
+        return [path for files in self._boxes.values() for path in files.close()]
+
+
+def _box_files(options: ShowOptions, output: Path | None, methods: Sequence[str]) -> dict[str, BoxFiles]:
+    """Where the boxes of each map method go: a new folder, so that those of an earlier run are kept."""
+    if not options.export:
+        return {}
+    parent = DEFAULT_FOLDER if output is None else output.parent if output.suffix else output
+    folder, number = parent / "boxes", 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"boxes-{number}"
+    return {name: BoxFiles(folder / name if len(methods) > 1 else folder, options.export) for name in methods}
+
+
+def _video(
+    localizer: Localizer, path: Path, unreadable: list[ImageError], options: ShowOptions
+) -> Iterator[Localization]:
+    """Localize a video's frames; one that cannot be read is collected."""
+    try:
+        yield from localizer.video(path, options.class_name, options.top_k, options.every)
+    except ImageError as error:
+        unreadable.append(error)
 
 
 def _input_size(options: ShowOptions) -> int | tuple[int, ...] | None:
@@ -188,15 +264,20 @@ def as_record(result: Localization) -> dict[str, Any]:
 
     Returns:
         `path`, `width`, `height` and per step `step`, `class_id`, `label`, `score` and `box` (x0 y0 x1 y1 in
-        pixels of the image) and `regions`, all boxes with scores; `classes`, where the top k were asked for.
+        pixels of the image) and `regions`, all boxes with scores; `classes`, where the top k were asked for;
+        `methods`, where several map methods were; `frame` and `seconds` of a video's frame.
     """
     width, height = result.image_size
-    record = {
+    record: dict[str, Any] = {
         "path": str(result.path),
         "width": width,
         "height": height,
         "steps": [_step_record(step) for step in result.steps],
     }
+    if result.frame is not None:
+        record |= {"frame": result.frame, "seconds": result.seconds}
+    if result.by_method:
+        record["methods"] = {name: [_step_record(step) for step in steps] for name, steps in result.by_method.items()}
     if result.by_class:
         record["classes"] = [[_step_record(step) for step in steps] for steps in result.by_class]
     return record
@@ -242,6 +323,8 @@ def _write(result: Localization, kind: str, path: Path) -> Path:
     """Write the figure or animation of one image."""
     if path.suffix.lower() in animation.SUFFIXES:
         return animation.save(result, path)
+    if result.by_method:
+        return draw.save(draw.method_figure(result.methods()), path)
     figure = draw.difference_figure(result) if kind == "difference" else draw.step_figure(result)
     return draw.save(figure, path)
 
@@ -250,7 +333,12 @@ def _write_all(shown: list[Localization], kind: str, path: Path) -> list[Path]:
     """Write a figure of all images, in as many pages as they need."""
     if len(shown) == 1:
         return [_write(shown[0], kind, path)]
-    return draw.save_pages(draw.grid_pages(shown, difference=kind == "difference"), path)
+    rows, titles = shown, None
+    if shown[0].by_method:
+        named = [(name, found) for result in shown for name, found in result.methods().items()]
+        rows = [found for _, found in named]
+        titles = [f"{found.path.name if found.path else 'image'} · {name}" for name, found in named]
+    return draw.save_pages(draw.grid_pages(rows, titles=titles, difference=kind == "difference"), path)
 
 
 def _keep_what_is_there(output: Path, photographs: Sequence[Path]) -> None:
@@ -262,9 +350,8 @@ def _keep_what_is_there(output: Path, photographs: Sequence[Path]) -> None:
             raise UsageError(f"--output {path}: there is a file that wsol-show did not make; choose another name")
 
 
-def _free_path(folder: Path, result: Localization, suffix: str, taken: set[Path]) -> Path:
+def _free_path(folder: Path, stem: str, suffix: str, taken: set[Path]) -> Path:
     """Where the figure of an image goes: images of one name get numbers, and what wsol did not make is kept."""
-    stem = result.path.stem if result.path else "image"
     path, number = folder / f"{stem}.{suffix}", 1
     while path.resolve() in taken or (path.exists() and not is_marked(path)):
         number += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,8 @@ from tdam.errors import UserError, check_name
 from wsol.boxes import boxes_from_score_map, scale_boxes
 from wsol.class_names import readable_name, short_label
 from wsol.data.minibirds import render_image
-from wsol.localization import Localization
+from wsol.localization import Localization, StepLocalization
 from wsol.localizer import Localizer
-from wsol.maps import map_methods
 from wsol.opening import TrainedNetwork, open_trained
 from wsol.opening.trained import BUNDLED
 
@@ -91,14 +91,19 @@ class Networks:
         return self._offers[name].trained_on or self.open(name).source
 
     def localize(
-        self, name: str, image: Image.Image, method: str = "cam", threshold: float = 0.2, class_id: int | None = None
+        self,
+        name: str,
+        image: Image.Image,
+        method: str | Sequence[str] = "cam",
+        threshold: float = 0.2,
+        class_id: int | None = None,
     ) -> Localization:
         """Localize one image.
 
         Args:
             name: One of `names`.
             image: RGB image.
-            method: Map method.
+            method: Map method, or several.
             threshold: Share of each map's maximum, in [0, 1).
             class_id: The class whose maps are wanted; None takes each step's own top class.
 
@@ -108,7 +113,6 @@ class Networks:
         Raises:
             UserError: If the network or the method is unknown.
         """
-        check_name("map method", method, map_methods())
         (found,) = Localizer(self.open(name), method=method, threshold=threshold)(image, class_id=class_id)
         return found
 
@@ -129,12 +133,18 @@ def at_threshold(found: Localization, threshold: float) -> Localization:
         found: A localization.
         threshold: Share of each map's maximum, in [0, 1).
     """
-    steps = []
-    for step in found.steps:
-        height, width = step.score_map.shape
-        (box,) = boxes_from_score_map(step.score_map, threshold)
-        steps.append(replace(step, box=scale_boxes(box, (width, height), found.image_size), threshold=threshold))
-    return replace(found, steps=tuple(steps))
+
+    def moved(steps: Sequence[StepLocalization]) -> tuple[StepLocalization, ...]:
+        return tuple(_at_threshold(step, threshold, found.image_size) for step in steps)
+
+    by_method = {name: moved(steps) for name, steps in found.by_method.items()}
+    return replace(found, steps=moved(found.steps), by_method=by_method)
+
+
+def _at_threshold(step: StepLocalization, threshold: float, image_size: tuple[int, int]) -> StepLocalization:
+    height, width = step.score_map.shape
+    (box,) = boxes_from_score_map(step.score_map, threshold)
+    return replace(step, box=scale_boxes(box, (width, height), image_size), threshold=threshold)
 
 
 def example_image(index: int) -> Image.Image:

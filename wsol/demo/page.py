@@ -17,7 +17,7 @@ from tdam.errors import UserError
 from wsol.class_names import short_label
 from wsol.demo.networks import EXAMPLES, LOW_CONFIDENCE, Networks, at_threshold, example_image
 from wsol.demo.viewer import error_html, fade_html, message_html, steps_html
-from wsol.localization import Localization
+from wsol.localization import Localization, StepLocalization
 from wsol.maps import map_methods
 from wsol.photographs import open_image
 
@@ -36,10 +36,13 @@ _FADE: Final = "(step) => document.body.style.setProperty('--fade', step)"
 
 
 def step_table(found: Localization) -> list[list[Any]]:
-    """Rows of the table under the pictures, see `COLUMNS`."""
+    """Rows of the table under the pictures, see `COLUMNS`; of several map methods the step bears the method's name."""
+    named: list[tuple[int | str, StepLocalization]] = [(step.step, step) for step in found.steps]
+    if found.by_method:
+        named = [(f"{name} {step.step}", step) for name, steps in found.by_method.items() for step in steps]
     return [
-        [step.step, short_label(step.label), round(step.score, 3), " ".join(str(end) for end in step.box.tolist())]
-        for step in found.steps
+        [name, short_label(step.label), round(step.score, 3), " ".join(str(end) for end in step.box.tolist())]
+        for name, step in named
     ]
 
 
@@ -91,7 +94,7 @@ def build_page(networks: Networks) -> Any:
     def failed(error: str) -> list[Any]:
         return [None, str(error_html(error)), gr.update(choices=[(OWN_CLASS, -1)], value=-1), "", "", [], gr.update()]
 
-    def look(image: Image.Image, name: str, method: str, threshold: float) -> list[Any]:
+    def look(image: Image.Image, name: str, method: list[str], threshold: float) -> list[Any]:
         try:
             found = networks.localize(name, image, method, threshold)
         except UserError as error:
@@ -117,9 +120,12 @@ def build_page(networks: Networks) -> Any:
     # Gradio gives the place of a click to an argument of this type; the module is imported too late to write it above.
     example.__annotations__["event"] = gr.SelectData
 
-    def of_class(class_id: int, image: Image.Image, name: str, method: str, threshold: float) -> list[Any]:
+    def of_class(class_id: int, image: Image.Image, name: str, method: list[str], threshold: float) -> list[Any]:
         chosen = None if class_id == -1 else class_id
-        found = networks.localize(name, image, method, threshold, class_id=chosen)
+        try:
+            found = networks.localize(name, image, method, threshold, class_id=chosen)
+        except UserError:
+            return [gr.update()] * 5  # no method is chosen, as the message says since it was taken away
         return [found, *views(found)]
 
     def cut(found: Localization | None, threshold: float) -> list[Any]:
@@ -152,7 +158,9 @@ def build_page(networks: Networks) -> Any:
                     buttons=[],
                 )
                 network = gr.Dropdown(networks.names, value=name, label="Network", elem_id="network")
-                method = gr.Dropdown(list(map_methods()), value="cam", label="Map method", elem_id="method")
+                method = gr.Dropdown(
+                    list(map_methods()), value=["cam"], multiselect=True, label="Map methods", elem_id="method"
+                )
                 threshold = gr.Slider(0, 0.99, value=START_THRESHOLD, step=0.01, label="Threshold", elem_id="threshold")
                 layers = gr.CheckboxGroup(list(LAYERS), value=list(LAYERS), label="Show", elem_id="layers")
             with gr.Column(scale=3):

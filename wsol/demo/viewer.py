@@ -22,7 +22,12 @@ MAP_SIDE: Final = 160
 
 
 def steps_html(found: Localization) -> Markup:
-    """Photograph, every step's map, outline and box, and what the last step changed, in one row."""
+    """Photograph, every step's map, outline and box, and what the last step changed, in one row per map method."""
+    if found.by_method:
+        rows = [
+            Markup('<p class="method">{}</p>{}').format(name, steps_html(one)) for name, one in found.methods().items()
+        ]
+        return Markup("").join(rows)
     photo = _photo(found.image)
     cards = [_card("photograph", "", photo)]
     many = len(found.steps) > 1

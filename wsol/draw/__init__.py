@@ -5,7 +5,7 @@ wsol.draw.save(figure, "bird.pdf")
 """
 
 from wsol.class_names import readable_name, short_label
-from wsol.draw.figures import difference_figure, grid_figure, grid_pages, step_figure
+from wsol.draw.figures import difference_figure, grid_figure, grid_pages, method_figure, step_figure
 from wsol.draw.overlay import difference_overlay, overlay
 from wsol.draw.plots import error_bars, iou_histogram, network_comparison, threshold_curves
 from wsol.draw.style import SUFFIXES, png_bytes, save, save_pages
@@ -20,6 +20,7 @@ __all__ = [
     "grid_figure",
     "grid_pages",
     "iou_histogram",
+    "method_figure",
     "network_comparison",
     "overlay",
     "png_bytes",

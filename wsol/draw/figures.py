@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -142,6 +142,43 @@ def grid_pages(
             pages.append([])
         pages[-1].append(row)
     return [_grid(localizations, page, width, difference) for page in pages]
+
+
+@mpl.rc_context(STYLE)
+def method_figure(
+    methods: Mapping[str, Drawable], truth: BoxesOfImage | None = None, width: float | None = None
+) -> Figure:
+    """One image as several map methods see it: side by side, or, of a network of several steps, one row each.
+
+    Args:
+        methods: Name of the method -> what it gives, as `wsol.Localization.methods` has it.
+        truth: `(K, 4)` ground-truth boxes x0 y0 x1 y1 in the image's pixels, if known.
+        width: Width in inches; by default a page's, less for few panels.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no method.
+    """
+    if not methods:
+        raise ValueError("a figure of methods needs at least one")
+    several = list(methods.values())
+    first = several[0]
+    if len(first.steps) > 1:
+        return grid_figure(several, None if truth is None else [truth] * len(several), list(methods), width)
+    total = 1 + len(methods)
+    columns = min(total, MOST_COLUMNS)
+    width = width or min(PAGE, WIDEST_PANEL * columns)
+    picture = display_image(first.image)
+    panels = [Panel(picture, first.image_size, "", truth=truth)]
+    for found in several:
+        (verdict,) = verdicts_if_known(found, truth)
+        panels.append(_step_panel(found, found.steps[0], picture, truth, verdict, width / columns))
+    headings = ["photograph", *(_cut(name, characters(width / columns)) for name in methods)]
+    rows = [panels[start : start + columns] for start in range(0, total, columns)]
+    titles = [headings[start : start + columns] for start in range(0, total, columns)]
+    return compose(rows, width, titles, caption=first.network)
 
 
 @mpl.rc_context(STYLE)

@@ -12,6 +12,8 @@ import wsol
 from tdam.errors import UnknownNameError, UserError
 from wsol.demo import networks as demo_networks
 from wsol.demo.networks import EXAMPLES, Networks, at_threshold, example_image
+from wsol.demo.page import step_table
+from wsol.demo.viewer import steps_html
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,18 @@ def test_without_any_weights_there_is_no_page(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(demo_networks, "BUNDLED", tmp_path)
     with pytest.raises(UserError, match="--checkpoint"):
         Networks()
+
+
+def test_several_methods_follow_the_threshold_and_show_in_rows(networks: Networks, checkpoint: Path) -> None:
+    image = example_image(0).resize((120, 70))
+    found = at_threshold(networks.localize(MODEL, image, ["cam", "activation"]), 0.6)
+    (expected,) = wsol.Localizer(MODEL, checkpoint, threshold=0.6, method="activation")(image)
+    boxes = [step.box.tolist() for step in expected.steps]
+    assert [step.box.tolist() for step in found.by_method["activation"]] == boxes
+    assert [row[0] for row in step_table(found)] == ["cam 1", "cam 2", "activation 1", "activation 2"]
+    assert [row[3] for row in step_table(found)][2:] == [" ".join(map(str, box)) for box in boxes]
+    html = str(steps_html(found))
+    assert html.count('<div class="steps">') == 2
+    assert html.index("activation") > html.index("cam")
+    with pytest.raises(UserError, match="no map method"):
+        networks.localize(MODEL, image, [])
