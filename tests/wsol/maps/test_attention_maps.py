@@ -118,6 +118,25 @@ def test_networks_of_other_libraries(make, method):
     torch.testing.assert_close(alone.maps[0, 0], cams.maps[0, 0], atol=1e-5, rtol=1e-4)
 
 
+def test_cvt_is_read_and_its_reduced_attention_is_refused():
+    """Its class token joins in the last stage; keys are reduced by strided convolutions."""
+    transformers = pytest.importorskip("transformers")
+    # transformers itself takes no stage of fewer blocks than its own number.
+    config = transformers.CvtConfig(embed_dim=[8, 16, 24], num_heads=[1, 2, 3], depth=[1, 2, 3], num_labels=3)
+    network = transformers.CvtForImageClassification(config).eval()
+    batch = torch.randn(2, 3, 64, 96)
+    logits = network(batch).logits
+    with pytest.warns(UserWarning, match=r"class token of cvt\.encoder\.stages\.2"):
+        cams = wsol.class_activation_maps(network, batch)
+    torch.testing.assert_close(cams.logits[0], logits.detach())
+    for method in ("cam", "grad-cam", "layer-cam", "activation"):
+        maps = wsol.class_activation_maps(network, batch, method=method).maps
+        assert maps.shape == (1, 2, 4, 6)
+        assert maps.isfinite().all()
+    with pytest.raises(UserError, match="reduced or changing number of tokens"):
+        wsol.class_activation_maps(network, batch, method="class-attention")
+
+
 @pytest.mark.parametrize(
     ("make", "method", "message"),
     [

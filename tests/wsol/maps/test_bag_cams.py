@@ -79,3 +79,12 @@ def test_thresholded_pooling_has_both_maps():
         np.testing.assert_allclose(cams.logits[0].detach().numpy(), expected["pred"], atol=1e-4)
     with pytest.raises(UserError, match="makes its maps itself"):
         wsol.class_activation_maps(method, torch.zeros(2, 3, 96, 96), classes, method="grad-cam")
+
+
+def test_a_logit_of_exactly_zero_gives_an_empty_map():
+    """As of a classifier that starts at zero: the logarithm's gradient does not exist there."""
+    network = tdam.create_model("resnet_mini", num_classes=3).eval()
+    nn.init.zeros_(network.fc.weight)
+    nn.init.zeros_(network.fc.bias)
+    cams = wsol.class_activation_maps(network, torch.rand(2, 3, 48, 64), method="bagcams")
+    assert not cams.maps.any()

@@ -44,8 +44,9 @@ class BagCAMs(MapMethod):
             logits = logits_of(forward.network(images))
             scores = logits.gather(1, class_ids.view(-1, 1))
             outputs = [recorder[site].output for site in sites]
-            # That of log z, also where z is negative: the sign turns before anything is clipped.
-            gradients = torch.autograd.grad(scores, outputs, grad_outputs=1 / scores.detach())
+            # That of log z, also where z is negative: the sign turns before anything is clipped. At 0 nothing votes.
+            rate = torch.where(scores == 0, 0.0, 1 / scores).detach()
+            gradients = torch.autograd.grad(scores, outputs, grad_outputs=rate)
         pairs = zip(outputs, gradients, strict=True)
         return fuse_layers([vote(forward.as_maps(one.detach()), forward.as_maps(gradient)) for one, gradient in pairs])
 
