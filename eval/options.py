@@ -55,7 +55,7 @@ class EvaluationOptions:
         method: Map method: cam, grad-cam, layer-cam, and others; an unknown name lists them all. Several are evaluated
             in one pass, each into a folder of its own name in --output.
         scope: TDAM networks: which stages run only t steps to give the map of step t: last or all.
-        score_maps: Evaluate the .npy score maps in this folder instead of a network's.
+        score_maps: Evaluate .npy score maps instead of a network's: a folder, a tar, or a folder of tars.
         val_score_maps: Score maps of the validation split, to choose the threshold on.
         protocol: Scoring conventions: those of wsolevaluation, or of the papers ts-cam, psol, bas, sat or tdam.
         threshold: Fixed threshold as a share of each map's maximum. Default: the protocol's.

@@ -39,6 +39,7 @@ from eval.maps import read_score_map
 from tdam.errors import UserError
 from wsol.data import GroundTruth, LocalizationDataset, load_dataset
 from wsol.data.files.decoders import decode_exact, decode_fast, decode_mask, read_header
+from wsol.data.files.stores import Folder
 from wsol.data.prepare.archives import unpack
 from wsol.metrics import MaxBoxAcc
 from wsol.photographs import open_image
@@ -332,7 +333,7 @@ def maps(random_: random.Random, folder: Path) -> None:
     values = np.random.default_rng(random_.randrange(1000)).random(shape).astype(random_.choice(kinds))
     np.save(folder / "map.npy", values)
     (folder / "map.npy").write_bytes(damaged(random_, (folder / "map.npy").read_bytes()))
-    found, flat = read_score_map(folder / "map.npy")
+    found, flat = read_score_map(Folder(folder), "map")
     assert found.ndim == 3, f"{found.ndim} axes"
     assert len(flat) == len(found)
     assert np.isfinite(found).all(), "not finite"

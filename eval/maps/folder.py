@@ -1,13 +1,15 @@
-"""Score maps as files in wsolevaluation's layout: read from any program, written for any program."""
+"""Score maps as files in wsolevaluation's layout, single or in tars: read from any program, written for any program."""
 
 from __future__ import annotations
 
-import zipfile
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +18,13 @@ from eval.maps.source import MapBatch, OnError
 from tdam.errors import UserError
 from tdam.files import replacing
 from wsol.data import GroundTruth
+from wsol.data.files.stores import Folder, ImageStore
+from wsol.data.files.stores_tar import TarImages, TarShards
 from wsol.runtime.pipeline import prefetch
 
 # What NumPy raises for damaged files; their headers are parsed as Python text.
-UNREADABLE = (ValueError, EOFError, OSError, SyntaxError, TokenError, MemoryError, zipfile.BadZipFile)
+UNREADABLE = (ValueError, EOFError, SyntaxError, TokenError, MemoryError, OverflowError)
+ARCHIVE = b"PK"  # begins a .npz file
 
 
 def score_map_file(folder: Path, image_id: str) -> Path:
@@ -28,19 +33,37 @@ def score_map_file(folder: Path, image_id: str) -> Path:
     >>> score_map_file(Path("maps"), "val2/0/0.jpeg").as_posix()
     'maps/val2/0/0.jpeg.npy'
     """
-    return folder / f"{image_id}.npy"
+    return folder / _member(image_id)
+
+
+def _member(image_id: str) -> str:
+    return f"{image_id}.npy"
+
+
+def open_maps(path: Path) -> ImageStore:
+    """The store of score map files: a folder of them, a tar of them, or a folder of tars that hold them.
+
+    Raises:
+        UserError: If there is nothing of that name, or a tar is damaged or compressed.
+    """
+    if path.is_file():
+        return TarImages(path)
+    if not path.is_dir():
+        raise UserError(f"{path} is missing: give a folder of .npy score maps, a tar of them, or a folder of such tars")
+    shards = sorted(path.glob("*.tar"))
+    return TarShards(shards) if shards else Folder(path)
 
 
 @dataclass(frozen=True)
 class FolderMaps:
-    """Score maps that another program wrote, one ``.npy`` per image (wsolevaluation's layout).
+    """Score maps that another program wrote, one ``.npy`` per image (wsolevaluation's layout), single or in tars.
 
     A map is ``(H, W)``, or ``(T, H, W)`` for T steps, float in [0, 1]; all maps have one shape. They are taken as
     they are, in the precision they were written in; only a map with a NaN counts as zeros, as wsolevaluation's
     normalisation makes it.
 
     Attributes:
-        folder: Folder of the maps.
+        folder: Folder of the maps, a tar of them, or a folder of tars.
         ground_truth: Lists of the split.
         batch_size: Maps per batch.
         on_error: "stop" raises at a missing or malformed file, "count" reports it and gives zeros for it.
@@ -55,12 +78,16 @@ class FolderMaps:
     on_error: OnError = "stop"
 
     @cached_property
+    def _store(self) -> ImageStore:
+        return open_maps(self.folder)
+
+    @cached_property
     def _shape(self) -> tuple[int, ...]:
         """Shape ``(T, H, W)`` of the first readable map; "stop" demands that it is the first of all."""
         faults = []
         for image_id in self.ground_truth.image_ids:
             try:
-                maps, _ = read_score_map(score_map_file(self.folder, image_id))
+                maps, _ = read_score_map(self._store, image_id)
             except UserError as error:
                 if self.on_error == "stop":
                     raise
@@ -98,12 +125,13 @@ class FolderMaps:
         maps, flags, read = [], [], []
         unreadable: dict[int, str] = {}
         for index in indices:
-            path = score_map_file(self.folder, self.ground_truth.image_ids[index])
+            image_id = self.ground_truth.image_ids[index]
             try:
-                one, degenerate = read_score_map(path)
+                one, degenerate = read_score_map(self._store, image_id)
                 self._check_size(index)
                 if one.shape != self._shape:
-                    raise UserError(f"{path} has steps and size {one.shape}, other maps {self._shape}: all must agree")
+                    where = self._store.where(_member(image_id))
+                    raise UserError(f"{where} has steps and size {one.shape}, other maps {self._shape}: all must agree")
             except UserError as error:
                 if self.on_error == "stop":
                     raise
@@ -131,11 +159,12 @@ class FolderMaps:
             raise UserError(f"{truth.image_ids[index]}: its boxes need the image's size, but the image cannot be read")
 
 
-def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
+def read_score_map(store: ImageStore, image_id: str) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
     """Read the maps of one image.
 
     Args:
-        path: A ``.npy`` file with ``(H, W)`` or ``(T, H, W)`` floats.
+        store: Where the maps lie, see `open_maps`.
+        image_id: The image, whose ``.npy`` file holds ``(H, W)`` or ``(T, H, W)`` floats.
 
     Returns:
         The maps ``(T, H, W)`` in [0, 1], and which of its steps ``(T,)`` are constant or held a NaN; the latter are
@@ -144,14 +173,11 @@ def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np
     Raises:
         UserError: If the file is missing, unreadable, of a wrong shape or type, or leaves [0, 1].
     """
+    path = store.where(_member(image_id))
+    if not store.exists(_member(image_id)):
+        raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy")
     try:
-        # Mapped first: a header that declares more than the file holds is refused before any memory is taken.
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(mapped, np.ndarray):
-            raise ValueError("it is an archive of arrays")
-        stored = np.array(mapped)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy") from error
+        stored = _read_array(store.read(_member(image_id)))
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is not a readable .npy array ({reason}): write it again") from error
@@ -165,6 +191,25 @@ def read_score_map(path: Path) -> tuple[npt.NDArray[np.floating], npt.NDArray[np
     if stored.min() < 0 or stored.max() > 1:
         raise UserError(f"{path} has values in [{stored.min():.3g}, {stored.max():.3g}]; normalise maps to [0, 1]")
     return stored, degenerate
+
+
+def _read_array(content: bytes) -> npt.NDArray[Any]:
+    """The array that a ``.npy`` file holds.
+
+    Raises:
+        ValueError: If it is no such file; a header that declares more than the file holds is refused before any memory
+            is taken.
+    """
+    file = io.BytesIO(content)
+    if content.startswith(ARCHIVE):
+        raise ValueError("it is an archive of arrays")
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, in_columns, kind = read_header(file)
+    if any(length < 0 for length in shape):
+        raise ValueError(f"its header declares the shape {shape}")
+    values = np.frombuffer(content, kind, prod(shape), file.tell())
+    return values.reshape(shape, order="F" if in_columns else "C")
 
 
 class MapWriter:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tarfile
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from tiny_source import tiny_split
 from eval.maps import FolderMaps, MapWriter, NetworkMaps, score_map_file
 from eval.maps.folder import read_score_map
 from tdam.errors import UnknownNameError, UserError
+from wsol.data.files.stores import Folder
 
 
 @pytest.fixture
@@ -78,6 +82,36 @@ def test_missing_truncated_and_pickled_files_are_named(folder):
     assert not batch.score_maps[:, 2:].any()
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_maps_in_tars_are_read_as_from_a_folder(folder, tmp_path, shards):
+    path, truth, _ = folder
+    np.save(score_map_file(path, "1.png"), np.asfortranarray(np.load(score_map_file(path, "1.png")).astype(np.float32)))
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for number in range(shards):
+        with tarfile.open(packed / f"maps-{number:03}.tar", "w") as tar:
+            for image_id in truth.image_ids[number::shards]:
+                tar.add(score_map_file(path, image_id), f"./{image_id}.npy")
+    tars = packed if shards > 1 else packed / "maps-000.tar"
+    loose, streamed = (list(FolderMaps(place, truth, batch_size=2).batches(range(5))) for place in (path, tars))
+    for one, other in zip(loose, streamed, strict=True):
+        np.testing.assert_array_equal(one.score_maps, other.score_maps)
+        assert one.indices.tolist() == other.indices.tolist()
+    truth = dataclasses.replace(truth, image_ids=("9.png", *truth.image_ids[1:]))
+    with pytest.raises(UserError, match=r"tar:9\.png\.npy is missing"):
+        list(FolderMaps(tars, truth).batches(range(5)))
+
+
+def test_a_place_without_maps_and_a_compressed_tar_are_refused(folder, tmp_path):
+    _, truth, _ = folder
+    with pytest.raises(UserError, match="nowhere is missing: give a folder"):
+        FolderMaps(tmp_path / "nowhere", truth).steps  # noqa: B018
+    with tarfile.open(tmp_path / "maps.tar", "w:gz"):
+        pass
+    with pytest.raises(UserError, match=r"maps\.tar: no uncompressed tar"):
+        FolderMaps(tmp_path / "maps.tar", truth).steps  # noqa: B018
+
+
 def test_a_folder_without_any_readable_map_is_refused(tmp_path):
     truth, _, _ = tiny_split(num_images=3)
     with pytest.raises(UserError, match="no readable map"):
@@ -100,7 +134,10 @@ def test_an_unknown_precision_lists_the_valid_ones():
         NetworkMaps(None, None, device=torch.device("cpu"), precision="fp23")
 
 
-@pytest.mark.parametrize("kind", ["archive", "torn archive", "declares 4 TB", "empty", "pickle", "cut", "long header"])
+@pytest.mark.parametrize(
+    "kind",
+    ["archive", "torn archive", "declares 4 TB", "negative", "overflow", "empty", "pickle", "cut", "long header"],
+)
 def test_a_file_that_is_no_map_is_refused_in_one_line(tmp_path, kind):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((4, 4), np.float32))
@@ -111,7 +148,9 @@ def test_a_file_that_is_no_map_is_refused_in_one_line(tmp_path, kind):
             np.savez(file, a=np.zeros((4, 4), np.float32))
         if kind == "torn archive":
             path.write_bytes(path.read_bytes()[:-30])
-    elif kind == "declares 4 TB":
+    elif kind in ("declares 4 TB", "negative", "overflow"):
+        shape = {"declares 4 TB": b"1000000, 1000000", "negative": b"-1, 4", "overflow": b"9" * 25 + b", 4"}[kind]
+        header = header.replace(b"1000000, 1000000", shape)
         path.write_bytes(b"\x93NUMPY\x01\0" + (118).to_bytes(2, "little") + header.ljust(117) + b"\n")
     elif kind == "long header":
         path.write_bytes(b"\x93NUMPY\x02\0" + (20000).to_bytes(4, "little") + header.ljust(19999) + b"\n")
@@ -120,5 +159,5 @@ def test_a_file_that_is_no_map_is_refused_in_one_line(tmp_path, kind):
     else:
         path.write_bytes(b"" if kind == "empty" else whole[:-5])
     with pytest.raises(UserError, match=r"a\.npy") as raised:
-        read_score_map(path)
+        read_score_map(Folder(tmp_path), "a")
     assert "\n" not in str(raised.value)

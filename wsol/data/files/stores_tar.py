@@ -1,4 +1,4 @@
-"""Images read straight from an uncompressed tar, without unpacking it."""
+"""Files read straight from uncompressed tars, without unpacking them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,6 +63,36 @@ class TarImages:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state, _lock=threading.Lock(), _handle=None)
+
+
+class TarShards:
+    """Store of the plain files in several tars, as WebDataset writes them: a file is read from the tar that has it.
+
+    Args:
+        paths: Uncompressed tars. Of files of one name, that of the last tar counts, as when they are unpacked in order.
+
+    Raises:
+        DatasetError: If one is missing, damaged or compressed.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.shards = [TarImages(path) for path in paths]
+        self._shard_of = {name: shard for shard in self.shards for name in shard.index}
+
+    def read(self, path: str) -> bytes:
+        """Encoded bytes of the member `path`."""
+        if path not in self._shard_of:
+            raise ImageError(f"{self.where(path)}: no such member")
+        return self._shard_of[path].read(path)
+
+    def where(self, path: str) -> str:
+        """The tar and the member; the folder of the tars where none has it."""
+        shard = self._shard_of.get(path)
+        return f"{self.shards[0].path.parent}/*.tar:{path}" if shard is None else shard.where(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether one of the tars has the member."""
+        return path in self._shard_of
 
 
 def _cached_index(path: Path) -> dict[str, list[int]]:
