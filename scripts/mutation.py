@@ -29,14 +29,18 @@ ROOMS = {
     "output": (["eval/output/*"], ["tests/eval/output", "tests/eval/analysis/test_threshold_choices.py"]),
     "report": (["eval/report/data.py"], ["tests/eval/report"]),
 }
-# They start other processes, read large lists or take seconds; what they would notice counts as not noticed.
+# They start other processes, read large lists or evaluate networks; what only they would notice counts as not noticed.
 LEFT_OUT = (
     "tests/eval/judging/test_split.py::test_two_processes_count_the_same_integers",
     "tests/eval/judging/test_split.py::test_a_flipped_bit_anywhere_in_what_a_killed_run_left_is_refused_or_changes_nothing",
     "tests/eval/analysis/test_intervals.py::test_interval_covers_the_truth_in_about_95_of_100",
     "tests/eval/analysis/test_baselines.py::test_best_centre_box_of_the_real_lists",
     "tests/eval/analysis/test_baselines.py::test_centre_map_on_the_real_lists_gives_the_recorded_counts",
+    "tests/eval/output/test_command.py::test_the_pasted_command_reproduces_the_figures",
+    "tests/eval/output/test_compare.py",
+    "tests/eval/output/test_gallery.py::test_picked_images_are_drawn_in_pages",
     "tests/eval/output/test_gallery.py::test_pictures_of_the_gallery_are_known_as_our_own",
+    "tests/eval/output/test_gallery.py::test_the_gallery_of_an_evaluation_says_what_predictions_say",
     "tests/eval/report/test_report.py::test_two_hundred_images_stay_under_eight_megabytes",
 )
 # Two collections of garbage after every run are most of the time that a fast test takes.

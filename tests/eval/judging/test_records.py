@@ -90,6 +90,11 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     file.close()
 
 
+def test_a_file_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(WriteError, match=r"cannot write .*gone/a\.bin: No such file or directory"):
+        RecordFile(tmp_path / "gone" / "a.bin", record_type(2))
+
+
 def test_what_the_disk_refuses_only_at_the_end_is_told_as_well(tmp_path):
     (tmp_path / "a.bin").symlink_to("/dev/full")
     file = RecordFile(tmp_path / "a.bin", record_type(2))
@@ -102,8 +107,3 @@ def test_what_the_disk_refuses_only_at_the_end_is_told_as_well(tmp_path):
 def write_much(file):
     file.append(records_of(np.arange(1000)))
     file.flush()
-
-
-def test_a_process_whose_file_is_elsewhere_is_named(tmp_path):
-    with pytest.raises(UserError, match="shared folder"):
-        list(read_records([tmp_path / "missing.bin"], record_type(2)))

@@ -66,7 +66,7 @@ def sentences(**changes):
     return [one.replace("\u00a0", " ") for one in headline_sentences(report_with(**changes))]
 
 
-def shift(low, high, several=(-1, 1), mean=0.0626):
+def shift(low, high, several=(-1, 1), mean=0.626):
     def pairs(ends):
         gain = {"mean": mean, "low": ends[0] / 100, "high": ends[1] / 100}
         return {"pairs": {"1-2": {"net_gain": {"mean": 0.9, "low": 0.8, "high": 1.0}}, "1-3": {"net_gain": gain}}}
@@ -136,15 +136,15 @@ def test_the_paired_interval_says_what_is_known(low, high, verdict):
     signs = [f"{end:+.1f}".replace("-", "−") for end in (low, high)]
     told = sentences(attention_shift=shift(low, high, several=(low, high)))
     assert told[2:] == [
-        "Its last step is 6.3 points above its first (55.0 %); image by image the change is +6.3 points, "
+        "Its last step is 6.3 points above its first (55.0 %); image by image the change is +62.6 points, "
         f"95 % interval [{signs[0]}, {signs[1]}]: {verdict}."
     ], "several objects are told of only where they differ"
 
 
 def test_several_objects_are_told_of_where_they_differ():
-    told = sentences(attention_shift=shift(2, 8, several=(-9, -3), mean=-0.05))
+    told = sentences(attention_shift=shift(2, 8, several=(-90, -30), mean=-0.5))
     assert told[3] == (
-        "In images with several objects the change is −5.0 points [−9.0, −3.0]: the last step is the worse one."
+        "In images with several objects the change is −50.0 points [−90.0, −30.0]: the last step is the worse one."
     )
     none = shift(2, 8)
     none["groups"]["several_objects"] = {"pairs": {}}
