@@ -118,6 +118,12 @@ def find_extrema(values, marks, minima):
         minima[value] = False
     highest_minimum, lowest_maximum = -1, 255
     for y in range(1, values.shape[0] - 1):
+        holds_some = np.uint8(0)  # found for many pixels at once; most rows of a smooth map hold none
+        for x in range(1, values.shape[1] - 1):
+            mark = marks[y, x]
+            holds_some |= np.uint8(mark & 0b10101010 == 0b10101010) | np.uint8(mark == 0)
+        if not holds_some:
+            continue
         for x in range(1, values.shape[1] - 1):
             mark = marks[y, x]
             if mark & 0b10101010 == 0b10101010:
