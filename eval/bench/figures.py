@@ -24,7 +24,8 @@ def finished_rows(description: Description, runs: Sequence[Run]) -> pd.DataFrame
     Returns:
         Columns `CONFIGURATION`, ``seed``, the figures (percent, the last step at the headline's threshold),
         ``threshold``, ``policy``, ``centre_box``, and `COSTS`: seconds of training without validation, seconds of
-        judging val and test, parameters, multiply-accumulates of one image.
+        judging val and test, parameters, multiply-accumulates of one image. ``low`` and ``high`` are the 95 % interval
+        of GT-known Loc over images, ``folder`` that of the results.
 
     Raises:
         UserError: If no run is finished, or results are damaged.
@@ -67,7 +68,8 @@ def mean_curves(description: Description, runs: Sequence[Run], figure: str = "gt
 
 
 def _row(description: Description, run: Run, protocol: str, map_method: str) -> dict[str, Any]:
-    content = read_results(run.evaluation_folder(protocol, map_method)).content
+    folder = run.evaluation_folder(protocol, map_method)
+    content = read_results(folder).content
     headline = content["headline"]
     record = read_record(run, description.evaluation)
     assert record is not None
@@ -82,6 +84,9 @@ def _row(description: Description, run: Run, protocol: str, map_method: str) -> 
         "evaluation_seconds": read_seconds(run, protocol, map_method),
         "parameters": record.parameters or (content["network"] or {}).get("parameters"),
         "macs": record.macs,
+        "low": headline["gt_known_loc_low"],
+        "high": headline["gt_known_loc_high"],
+        "folder": str(folder),
     }
 
 

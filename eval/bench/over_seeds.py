@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,10 @@ from scipy.stats import t
 
 from eval.bench.description import FIGURES, Baseline
 from eval.bench.figures import CONFIGURATION, COSTS
+from eval.bench.over_images import Intervals, base_run, paired_over_images
 from tdam.errors import UserError
+
+AGAINST = ("", "_half", "_low", "_high")  # ends of the columns of a difference
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,20 @@ def baseline_of(rows: pd.DataFrame, baseline: Baseline) -> dict[str, str]:
     return {name: str(found.iloc[0][name]) for name in CONFIGURATION if name != "protocol"}
 
 
-def summary(rows: pd.DataFrame, baseline: Baseline) -> pd.DataFrame:
-    """One row per configuration: mean, half interval and paired difference of every figure, mean costs.
+def summary(
+    rows: pd.DataFrame, baseline: Baseline, over_images: Callable[[str, str], Intervals] = paired_over_images
+) -> pd.DataFrame:
+    """One row per configuration: mean, interval and paired difference of every figure, mean costs.
 
     Args:
         rows: Result of `finished_rows`.
         baseline: What the comparison names.
+        over_images: Gives the intervals of differences between two results folders, where there is one seed.
 
     Returns:
         Columns `CONFIGURATION`, ``seeds``, for every figure F ``F``, ``F_half``, ``F_against``, ``F_against_half``
-        (empty where unknown), ``is_baseline``, and `COSTS`.
+        (over seeds), ``F_against_low``, ``F_against_high`` (over images, where there is one seed), empty where
+        unknown; ``is_baseline``, and `COSTS`.
     """
     base = baseline_of(rows, baseline)
     lines = []
@@ -99,14 +107,32 @@ def summary(rows: pd.DataFrame, baseline: Baseline) -> pd.DataFrame:
         line: dict[str, object] = {**configuration, "seeds": len(runs), "is_baseline": is_baseline}
         for figure in FIGURES:
             mean = mean_of(runs[figure])
-            against = None
-            if not is_baseline and runs["seed"].notna().all():
-                against = paired_difference(runs.set_index("seed")[figure], of_base.set_index("seed")[figure])
-            for key, found in ((figure, mean), (f"{figure}_against", against)):
-                line |= {key: found and found.value, f"{key}_half": found and found.half}
+            line |= {figure: mean and mean.value, f"{figure}_half": mean and mean.half}
+        line |= dict.fromkeys(f"{figure}_against{end}" for figure in FIGURES for end in AGAINST)
+        if not is_baseline:
+            line |= _against(runs, of_base, over_images)
         line |= {cost: runs[cost].astype(float).mean() for cost in COSTS}
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _against(
+    runs: pd.DataFrame, of_base: pd.DataFrame, over_images: Callable[[str, str], Intervals]
+) -> dict[str, float | None]:
+    """Differences to the baseline, paired by seed; by image where there is one seed."""
+    partner = base_run(runs, of_base) if len(runs) == 1 else None
+    intervals = {} if partner is None else over_images(partner["folder"], runs["folder"].iloc[0])
+    line: dict[str, float | None] = {}
+    for figure in FIGURES:
+        if partner is None:
+            found = paired_difference(runs.set_index("seed")[figure], of_base.set_index("seed")[figure])
+        else:
+            found = mean_of(runs[figure].reset_index(drop=True) - partner[figure])
+        value, half = (None, None) if found is None else (found.value, found.half)
+        line |= {f"{figure}_against": value, f"{figure}_against_half": half}
+        low, high = intervals.get(figure, (None, None))
+        line |= {f"{figure}_against_low": low, f"{figure}_against_high": high}
+    return line
 
 
 def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -88,9 +88,13 @@ def _page(
 
 
 def _interval_words(rows: pd.DataFrame) -> str:
-    if rows.groupby(list(CONFIGURATION)).size().max() < 2:
-        return "One seed of each, so no interval over seeds."
-    return "± is half the 95 % interval over seeds (Student's t); differences are paired by seed."
+    seeds = rows.groupby(list(CONFIGURATION)).size()
+    words = []
+    if seeds.max() > 1:
+        words.append("± is half the 95 % interval over seeds (Student's t); differences are paired by seed.")
+    if seeds.min() < 2:
+        words.append("Rows of one seed: intervals in brackets are over images (paired bootstrap), none over seeds.")
+    return " ".join(words)
 
 
 def _best(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, str, str, str, str, str]]:

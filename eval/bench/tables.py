@@ -9,6 +9,7 @@ import pandas as pd
 
 from eval.bench.description import FIGURES
 from eval.bench.figures import CONFIGURATION
+from eval.bench.over_seeds import AGAINST
 from eval.output.compare import FIGURES as FIGURE_NAMES
 
 COST_NAMES: Final = {
@@ -58,6 +59,16 @@ def with_half(value: Any, half: Any, sign: bool = False) -> str:
     return text if half is None or pd.isna(half) else f"{text} ± {half:.1f}"
 
 
+def difference(value: Any, half: Any, low: Any, high: Any) -> str:
+    """A difference with its interval: ± over seeds, in brackets over images.
+
+    >>> difference(1.24, 0.5, None, None), difference(-1.24, None, -2.0, 0.5)
+    ('+1.2 ± 0.5', '−1.2 [−2.0, +0.5]')
+    """
+    text = with_half(value, half, sign=True)
+    return text if low is None or pd.isna(low) else text + f" [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+
+
 def cost(row: pd.Series, name: str) -> str:
     """A cost in the unit of its heading."""
     scale, digits = _COST_SCALES[name]
@@ -75,7 +86,7 @@ def cells(table: pd.DataFrame, figure: str) -> pd.DataFrame:
     lines = []
     for _, row in table.iterrows():
         line = {name: row[name] for name in names} | {"seeds": str(row["seeds"])}
-        against = with_half(row[f"{figure}_against"], row[f"{figure}_against_half"], sign=True)
+        against = difference(*(row[f"{figure}_against{end}"] for end in AGAINST))
         line[f"{FIGURE_NAMES[figure]} − baseline"] = "baseline" if row["is_baseline"] else against
         line |= {FIGURE_NAMES[key]: with_half(row[key], row[f"{key}_half"]) for key in figures}
         lines.append(line | {heading: cost(row, key) for key, heading in COST_NAMES.items()})

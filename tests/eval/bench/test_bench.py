@@ -19,6 +19,7 @@ from eval.bench.description import read_description
 from eval.bench.runs import expand
 from eval.bench.state import Record, State, state_of, weight_settings, write_record
 from eval.commands.bench import main
+from eval.output.compare import compare, read_result
 from tdam.errors import UserError
 from wsol.results import read_results
 from wsol.training import Trainer
@@ -83,6 +84,13 @@ def test_from_the_file_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert results.content["network"]["method"] == row.map
         assert row.parameters == results.content["network"]["parameters"]
     assert (rows[["train_seconds", "evaluation_seconds", "macs"]] > 0).all(axis=None)
+    (speed,) = pd.read_csv(folder / "plain/cam/seed0/log.csv")["images_per_second"]
+    assert rows["train_seconds"].tolist() == pytest.approx([8 / speed] * 2, rel=1e-4), "two batches of four"
+    table = pd.read_csv(folder / "table.csv").set_index("map")
+    against = compare(*(read_result(Path(path)) for path in rows["folder"])).differences
+    (found,) = [one for one in against if one.figure == "gt_known_loc"]
+    assert table.loc["activation", "gt_known_loc_against"] == pytest.approx(found.difference, abs=1e-3)
+    assert table.loc["activation", "gt_known_loc_against_low"] == pytest.approx(found.low, abs=1e-3)
 
     # What is done is not done again; a further map method is judged without training.
     done = {path: path.stat().st_mtime_ns for path in folder.glob("plain/cam/seed0/**/*.json")}

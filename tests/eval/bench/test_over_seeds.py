@@ -43,7 +43,8 @@ def rows() -> pd.DataFrame:
             for seed in seeds:
                 line = {"protocol": protocol, "network": network, "method": "cam", "map": "cam", "seed": seed}
                 figures = dict.fromkeys(FIGURES, base + shift + seed) | {"pxap": None}
-                lines.append(line | figures | dict.fromkeys(COSTS, 120.0))
+                folder = {"folder": f"{protocol}/{network}/{seed}"}
+                lines.append(line | figures | dict.fromkeys(COSTS, 120.0) | folder)
     return pd.DataFrame(lines)
 
 
@@ -58,6 +59,36 @@ def test_the_summary_compares_within_a_protocol() -> None:
     assert table["seeds"].tolist() == [3, 2, 3, 2]
     with pytest.raises(UserError, match="no run of the baseline is finished"):
         summary(rows(), Baseline(method="has"))
+
+
+def test_one_seed_is_compared_image_by_image_with_the_baselines_run_of_that_seed() -> None:
+    asked = []
+
+    def over_images(first: str, second: str) -> dict[str, tuple[float, float]]:
+        asked.append((first, second))
+        return {"gt_known_loc": (-1.0, 9.0)}
+
+    some = rows()[lambda table: (table["network"] != "tdam") | (table["seed"] == 2)]
+    table = summary(some, Baseline(), over_images).set_index(["protocol", "network"])
+    assert asked == [("one/plain_a/2", "one/tdam/2"), ("two/plain_a/2", "two/tdam/2")]
+    row = table.loc[("one", "tdam")]
+    assert row["gt_known_loc_against"] == 4.0
+    assert (row["gt_known_loc_against_low"], row["gt_known_loc_against_high"]) == (-1.0, 9.0)
+    assert pd.isna(row["max_box_acc_against_low"])
+    assert (
+        cells(table.reset_index(), "gt_known_loc")["GT-known − baseline"].tolist()
+        == [
+            "baseline",
+            "+4.0 [−1.0, +9.0]",
+        ]
+        * 2
+    )
+    # Weights that are given have no seed: any run of the baseline will do.
+    given = rows().assign(seed=None)[lambda table: table["folder"].isin(["one/plain_a/2", "one/tdam/0"])]
+    asked.clear()
+    found = summary(given, Baseline(), over_images)
+    assert asked == [("one/plain_a/2", "one/tdam/0")]
+    assert found["gt_known_loc_against"].tolist()[1] == 2.0
 
 
 def test_the_best_are_found_in_every_protocol() -> None:
