@@ -85,7 +85,7 @@ def test_from_the_file_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert row.parameters == results.content["network"]["parameters"]
     assert (rows[["train_seconds", "evaluation_seconds", "macs"]] > 0).all(axis=None)
     (speed,) = pd.read_csv(folder / "plain/cam/seed0/log.csv")["images_per_second"]
-    assert rows["train_seconds"].tolist() == pytest.approx([8 / speed] * 2, rel=1e-4), "two batches of four"
+    assert rows["train_seconds"].tolist() == pytest.approx([4 / speed] * 2, rel=1e-4), "one whole batch of four"
     table = pd.read_csv(folder / "table.csv").set_index("map")
     against = compare(*(read_result(Path(path)) for path in rows["folder"])).differences
     (found,) = [one for one in against if one.figure == "gt_known_loc"]
