@@ -28,6 +28,7 @@ import torch
 from comparison import markdown
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from pretrained_on_photographs import NETWORKS, converter, probe
 from torch import Tensor, nn
 
@@ -226,9 +227,11 @@ def figure(rows: pd.DataFrame) -> Figure:
                 right.plot(judged.index, judged, color=colour, marker="o", markersize=2.5)
                 if CONFIGURATIONS[name].options is not None:
                     gradient.plot(means.index, means.gradient_searchlight, color=colour, linewidth=0.8)
-            loss.set(xlabel="step", ylabel=f"loss, mean of {WINDOW} steps", yscale="log", title=f"learning rate {lr}")
+            loss.set(xlabel="step", ylabel=f"loss, mean of {WINDOW} steps", ylim=(0, 3), title=f"learning rate {lr}")
             right.set(xlabel="step", ylabel="accuracy, val and test, %", ylim=(0, 102))
             gradient.set(xlabel="step", ylabel="gradient, searchlights' last layers", yscale="log")
+            gradient.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            gradient.yaxis.set_minor_formatter(NullFormatter())
         drawn.legend(loc="outside lower center", ncols=4)
     return drawn
 
@@ -253,7 +256,7 @@ def main() -> int:
             keep(name, lr, seed, run(images, weights, CONFIGURATIONS[name], lr, seed))
             print(f"{name}, lr {lr}, seed {seed}: done", flush=True)
     print(table(finished()))
-    draw.save(figure(finished()), FIGURE)
+    draw.save(figure(finished()), FIGURE, dpi=150)
     return 0
 
 
