@@ -43,9 +43,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield f"--{name}" if value else f"--no-{name}"
         return
     yield f"--{name}"
-    if isinstance(value, dict):
-        yield from (f"{key}={item}" for key, item in value.items())
-    elif isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         yield from map(str, value)
     else:
         yield str(value)

@@ -279,3 +279,7 @@ def test_a_command_names_only_what_was_chosen(monkeypatch):
     assert "--data-root /mine" in command_line(named)
     assert "--checkpoint own.pt" in command_line(named, Path("found.pt"))
     assert "--data-root" not in command_line(EvaluationOptions(dataset="minibirds", model="m"))
+    anew = EvaluationOptions(dataset="minibirds", model="m", output=Path("out"), restart=True)
+    assert command_line(anew) == "wsol-eval --dataset minibirds --model m --output out", (
+        "how a run was begun is no option"
+    )
