@@ -8,6 +8,7 @@ from typing import Literal
 
 from tdam.errors import UsageError
 from wsol.boxes.thresholds import DEFAULT_RULES, find_rule
+from wsol.runtime.trackers import TrackerName
 
 # Options that say how maps are computed from a network; any of them may change digits.
 INFERENCE_OPTIONS = ("method", "scope", "precision", "fold_norms", "channels_last", "compile")
@@ -29,7 +30,9 @@ GROUPS = {
         "gallery",
         "pick",
         "coco",
+        "log",
         "save_score_maps",
+        "score_map_dtype",
         "save_logits",
     ),
 }
@@ -80,7 +83,9 @@ class EvaluationOptions:
         gallery: Images in the report's gallery, chosen at random from all outcomes.
         pick: Also draw eight images into PICK.png in --output. gained and lost compare the last step with the first.
         coco: Also write predictions and ground truth as COCO JSON to --output.
+        log: Log the headline to these experiment trackers, each through its own package: wandb, mlflow, tensorboard.
         save_score_maps: Save the score maps of the split to this folder.
+        score_map_dtype: Type of the saved score maps. wsolevaluation reads only float64.
         save_logits: Save the last step's class scores of the split to this .npz file.
     """
 
@@ -115,28 +120,30 @@ class EvaluationOptions:
     resume: bool = False
     restart: bool = False
     save_score_maps: Path | None = None
+    score_map_dtype: Literal["float16", "float32", "float64"] = "float32"
     logits: Path | None = None
     save_logits: Path | None = None
     coco: bool = False
+    log: tuple[TrackerName, ...] = ()
     gallery: int = 60
     pick: Literal["correct", "wrong", "gained", "lost", "random"] | None = None
     bootstrap: int = 1000
 
     def __post_init__(self) -> None:
         if self.model is None and self.score_maps is None:
-            raise UsageError("give --model NAME, or --score-maps DIR to score maps from elsewhere")
+            raise UsageError("give --model NAME, or --score-maps DIR for score maps from another program")
         if self.resume and self.output is None:
             raise UsageError("--resume needs the --output DIR of the run to continue")
         if self.resume and self.restart:
             raise UsageError("--resume continues an unfinished run, --restart discards it: give one of them")
-        if self.coco and self.output is None:
-            raise UsageError("--coco needs an --output DIR to write to")
+        if (self.coco or self.log) and self.output is None:
+            raise UsageError(f"--{'coco' if self.coco else 'log'} needs an --output DIR to write to")
         if isinstance(self.method, tuple) and len(set(self.method)) < max(1, len(self.method)):
             raise UsageError("--method needs one name, or several different ones")
         if len(self.methods) > 1 and (self.logits is not None or self.save_logits is not None):
             raise UsageError("--logits and --save-logits go with one --method")
         if len(self.methods) > 1 and (self.model is None or self.output is None):
-            raise UsageError("several map methods need --model, and an --output DIR that takes a folder for each")
+            raise UsageError("several map methods need --model, and an --output DIR for a folder each")
         if self.compile and (self.model is None or self.methods != ("cam",)):
             raise UsageError("--compile goes with --model and --method cam: it compiles the pass that gives all steps")
         if self.workers < 0 or any(number is not None and number < 1 for number in (self.batch_size, self.limit)):

@@ -80,7 +80,7 @@ class Protocol:
     def threshold_source(self, dataset: str) -> str:
         """Why `threshold_for` gives its value, in words."""
         if not self.dataset_thresholds:
-            return f"the one value of protocol {self.name}"
+            return f"as in protocol {self.name}"
         if dataset in (CUB, *self.dataset_thresholds):
             return f"the value of protocol {self.name} for {dataset}"
         others = ", ".join(f"{value:g} for {name}" for name, value in self.dataset_thresholds.items())

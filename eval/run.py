@@ -37,6 +37,7 @@ IDENTITY = (
         "limit",
         "decode",
         "attention_shift",
+        "score_map_dtype",
     ),
     *INFERENCE_OPTIONS,
 )
@@ -95,7 +96,9 @@ class Run:
         asked_for = split == self.options.split
         writers: list[Callable[[MapBatch], None]] = []
         if asked_for and self.options.save_score_maps is not None:
-            writers.append(MapWriter(self.options.save_score_maps, dataset.ground_truth).write)
+            writers.append(
+                MapWriter(self.options.save_score_maps, dataset.ground_truth, self.options.score_map_dtype).write
+            )
         if asked_for and self.options.save_logits is not None:
             self._logits = LogitsWriter(self.options.save_logits, dataset.ground_truth)
             writers.append(self._logits.add)

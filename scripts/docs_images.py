@@ -1,25 +1,31 @@
-"""Makes the pictures of the documentation, from the bundled networks: docs/images/*.png.
+"""Makes the pictures of the documentation, from the bundled networks: docs/images/.
 
 python scripts/docs_images.py                     # evaluates minibirds into runs/docs first
+python scripts/docs_images.py terminal            # the terminals alone
 python scripts/docs_images.py PHOTOGRAPH …        # photographs.png alone, of these files
 """
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import runpy
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
+from rich.text import Text
 
 import wsol
-from eval.evaluation import evaluate
-from eval.judging.process import Process
-from eval.options import EvaluationOptions
+from eval.commands.evaluate import run as evaluate
 from eval.output.predictions import read_predictions
 from eval.report import write_report
 from eval.report.data import read_report
@@ -36,7 +42,28 @@ VIEWS = {
 }
 
 
+COMMANDS = {
+    "terminal-eval": "wsol-eval --model resnet_mini_tdam --dataset minibirds --output runs/docs",
+    "terminal-help": "wsol-show --help",
+    "terminal-data": "wsol-data list",
+}
+COLUMNS = 80
 PAPER = {"width": 800, "height": 1130}  # A4 at 96 dots per inch, within its margins
+
+
+def terminals() -> None:
+    """Take what commands print at 80 columns, as SVG."""
+    environment = {**os.environ, "COLUMNS": str(COLUMNS), "PYTHONWARNINGS": "ignore"}
+    for name, command in COMMANDS.items():
+        done = subprocess.run(
+            shlex.split(command), env=environment, capture_output=True, text=True, encoding="utf-8", check=True
+        )
+        console = Console(record=True, width=COLUMNS, file=io.StringIO())
+        console.print(Text(f"$ {command}\n", style="bold"), Text(done.stdout.strip("\n")), sep="\n")
+        svg = console.export_svg(title="80 columns", theme=SVG_EXPORT_THEME)
+        # Browsers take a font of their own: the pages load nothing from elsewhere.
+        svg = re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "monospace")
+        (IMAGES / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 def screenshots(report: Path) -> None:
@@ -128,6 +155,9 @@ def shrink(path: Path) -> None:
 
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
+    if sys.argv[1:] == ["terminal"]:
+        terminals()
+        return
     if files := [Path(name) for name in sys.argv[1:]]:
         photographs(files)
         return
@@ -135,8 +165,9 @@ def main() -> None:
     demo_page()
     folder = Path("runs/docs")
     if not (folder / "results.json").is_file():
-        options = EvaluationOptions(dataset="minibirds", model="resnet_mini_tdam", output=folder, pick="gained")
-        evaluate(options, Process(), torch.device("cpu"))
+        words = "--model resnet_mini_tdam --dataset minibirds --pick gained --output"
+        evaluate([*words.split(), str(folder)])
+    terminals()
     screenshots(write_report(folder))
     plots(folder)
     for name in ("gained-1.png", "gained.png"):

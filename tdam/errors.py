@@ -35,7 +35,7 @@ class CheckpointError(UserError, RuntimeError):
 
 
 @contextmanager
-def one_line_errors(when_stopped: str = "run the command again to go on") -> Iterator[None]:
+def one_line_errors(when_stopped: str = "run the command again to continue") -> Iterator[None]:
     """Around a command's work: what a user can mend becomes one line on stderr and the exit code.
 
     Args:
@@ -82,9 +82,9 @@ def in_one_line(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "the memory is full: use a smaller --batch-size or fewer --workers"
+        return "memory ran out: use a smaller --batch-size or fewer --workers"
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
-        return "a process that reads images was killed, mostly because the memory is full: use fewer --workers"
+        return "a process that reads images was killed, usually because memory ran out: use fewer --workers"
     return None
 
 

@@ -205,7 +205,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise UserError(f"{folder} is in use by {_holder(folder)}: wait for it, or name another folder") from None
+        raise UserError(
+            f"{folder} is in use by {_holder(folder)}: wait until it ends, or name another folder"
+        ) from None
     except NotImplementedError:
         warnings.warn(f"{folder}: this file system knows no locks; let no other run write there", stacklevel=3)
     except OSError as error:

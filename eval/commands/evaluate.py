@@ -18,6 +18,7 @@ from eval.options import GROUPS, EvaluationOptions
 from tdam.errors import UsageError, one_line_errors
 from wsol.command_line.command import Command
 from wsol.runtime.terminal import console, print_version
+from wsol.runtime.trackers import import_tracker
 
 # What computes is imported after the arguments were read: help and mistakes are answered without waiting for torch.
 
@@ -114,16 +115,22 @@ def run(arguments: Sequence[str]) -> None:
     from eval.evaluation import evaluate_methods
     from eval.judging.process import end_process, start_process
     from eval.output.methods import methods_table
+    from eval.output.tracking import track_evaluation
     from eval.report.terminal import SplitProgress, print_results
     from wsol.runtime.memory import keep_freed_memory
 
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    for name in options.log:
+        import_tracker(name)  # before anything is computed
     process, torch_device = start_process(device)
     keep_freed_memory()
     try:
         with SplitProgress(visible=process.is_first) as progress:
             results = evaluate_methods(options.each_method(), process, torch_device, progress)
         if process.is_first:
+            for one, single in zip(results, options.each_method(), strict=True):
+                if options.log and single.output is not None:
+                    track_evaluation(options.log, one, single)
             names = options.methods
             if len(names) > 1:
                 results = [

@@ -218,11 +218,13 @@ class MapWriter:
     Args:
         folder: Folder to write into.
         ground_truth: Lists of the split.
+        dtype: Type of the saved values; float64 is what wsolevaluation demands.
     """
 
-    def __init__(self, folder: Path, ground_truth: GroundTruth) -> None:
+    def __init__(self, folder: Path, ground_truth: GroundTruth, dtype: npt.DTypeLike = np.float32) -> None:
         self.folder = folder
         self.ground_truth = ground_truth
+        self.dtype = np.dtype(dtype)
 
     def write(self, batch: MapBatch) -> None:
         """Write one batch: ``(H, W)`` where there is one step, else ``(T, H, W)``; unreadable images are left out."""
@@ -230,6 +232,6 @@ class MapWriter:
             if index in batch.unreadable:
                 continue
             path = score_map_file(self.folder, self.ground_truth.image_ids[index])
-            maps = batch.score_maps[:, position]
+            maps = batch.score_maps[:, position].astype(self.dtype, copy=False)
             with replacing(path, sync=False) as temporary:
                 np.save(temporary, maps[0] if len(maps) == 1 else maps)

@@ -53,7 +53,7 @@ def read_logits(path: Path, ground_truth: GroundTruth) -> npt.NDArray[np.float32
     found = logits[[position[image_id] for image_id in ground_truth.image_ids]].astype(np.float32)
     if not np.isfinite(found).all():
         place = int((~np.isfinite(found)).any(axis=1).argmax())
-        raise UserError(f"--logits {path}: a score of {ground_truth.image_ids[place]} is no finite number")
+        raise UserError(f"--logits {path}: a score of {ground_truth.image_ids[place]} is not finite")
     return found
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from eval.options import EvaluationOptions
 from wsol.data.registry import list_datasets
 
-# They say what becomes of an unfinished run, and change no figure.
-NOT_REPEATED = ("resume", "restart")
+# They change no figure.
+NOT_REPEATED = ("resume", "restart", "log")
 WITHOUT_ROOT = ("minibirds",)
 
 

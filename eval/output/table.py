@@ -99,12 +99,12 @@ def caption(results: dict[str, Any]) -> str:
     sentences = [
         f"Loc columns: {threshold_words(results)}.",
         *([f"Fixed threshold {thresholds['fixed']:g}: {source}."] if source else []),
-        "MaxBoxAcc and MaxBoxAccV2 take the best threshold on the scored images themselves (oracle, as the field "
-        "reports them).",
+        "MaxBoxAcc and MaxBoxAccV2: at the best threshold for the scored images (an oracle, as papers report them).",
     ]
     if results["metrics"].get("size_balanced"):
         sentences.append(
-            "By size: GT-known averaged over sizes of the object; centre fails: where the best centred box misses."
+            "By size: GT-known Loc averaged over object sizes. Centre fails: GT-known Loc of the images where the best "
+            "centred box misses."
         )
     sentences.append(f"{iou_words(results)}; protocol {results['protocol']}; {results['images']} images.")
     return " ".join(sentences)
@@ -112,11 +112,11 @@ def caption(results: dict[str, Any]) -> str:
 
 CHOICES = {
     "fixed": "fixed, as published",
-    "selection": "chosen on val by selection boxes",
-    "val": "chosen on val by its boxes",
+    "selection": "chosen by selection boxes",
+    "val": "chosen on val",
     "oracle": "best on the scored images (oracle)",
 }
-LOOKED_AT = {"none": "none", "selection": "selection, val", "val": "true, val", "test": "true, scored"}
+LOOKED_AT = {"none": "none", "selection": "selection", "val": "val", "test": "scored images"}
 
 
 def threshold_table(results: dict[str, Any]) -> Table | None:
@@ -124,17 +124,24 @@ def threshold_table(results: dict[str, Any]) -> Table | None:
     choices = results["threshold_choices"]
     if choices is None:
         return None
-    title = f"{results['model']}, last step, percent, by how the threshold is chosen"
+    title = f"{results['model']}, last step: percent for each choice of threshold"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("threshold")
-    table.add_column("boxes\nlooked at")
+    table.add_column("boxes\nused")
     for name in ("GT-\nknown", "Top-1\nLoc", "Top-5\nLoc", "below\noracle"):
         table.add_column(name, justify="right", no_wrap=True)
     for way in choices:
-        name = CHOICES.get(way["choice"], f"{way['choice']}, each map's own")
+        name = CHOICES.get(way["choice"], f"{way['choice']} (per map)")
         figures = [_percent(way[figure]) for figure in (*LOC_FIGURES, "below_oracle")]
         table.add_row(name, LOOKED_AT[way["boxes"]], *figures)
     return table
+
+
+def _threshold_sentence(results: dict[str, Any]) -> str:
+    thresholds, value = results["thresholds"], results["headline"]["threshold"]
+    if thresholds["headline"] == "val":
+        return f"threshold {value:g}, chosen on {thresholds['chosen_on']}"
+    return threshold_words(results)
 
 
 def headline_text(results: dict[str, Any]) -> str:
@@ -151,7 +158,7 @@ def headline_text(results: dict[str, Any]) -> str:
     sentences = [
         f"{results['model']} finds the object in {headline['gt_known_loc']:.1f} % of {images:,} images of {where} "
         f"(GT-known Loc, {iou_words(results)}{interval}).",
-        f"Protocol {results['protocol']}, threshold {headline['threshold']:g}: {threshold_words(results)}.",
+        f"Protocol {results['protocol']}; {_threshold_sentence(results)}.",
     ]
     if headline["centre_box_gt_known_loc"] is not None:
         sentences.append(
@@ -198,5 +205,9 @@ def _table(
     for column in columns:
         table.add_column(COLUMNS[column], justify="right", no_wrap=True, width=FIGURE_WIDTH)
     for label, values, ends in rows:
+        if values and all(values.get(column) is None for column in columns):
+            if ends:
+                table.add_section()
+            continue
         table.add_row(label, *(_percent(values.get(column)) if values else "" for column in columns), end_section=ends)
     return table

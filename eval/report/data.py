@@ -99,7 +99,7 @@ def headline_sentences(report: Report) -> Iterator[str]:
         f"{results['model']} localizes {percent(last)} of {images:,} images of {results['dataset']} "
         f"{results['data']['split']} (GT-known Loc, {iou_words(results)})"
         + (
-            f" and names {percent(results['metrics']['top1_cls'])}."
+            f" and classifies {percent(results['metrics']['top1_cls'])} correctly."
             if results["metrics"]["top1_cls"] is not None
             else "."
         )

@@ -31,10 +31,13 @@ def print_results(all_results: Sequence[dict[str, Any]], output: Path | None, me
     """
     out = console()
     for results in all_results:
-        out.print(headline_text(results), end="\n\n")
+        out.print(headline_text(results))
+        out.print()
     for table in results_tables(all_results, out.width):
-        out.print(table, end="\n\n")
+        out.print(table)
+        out.print()
     out.print(caption(all_results[0]))
+    out.print()
     for results in all_results:
         if (choices := threshold_table(results)) is not None:
             out.print(choices)

@@ -153,7 +153,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
         raise CheckpointError(f"{path} is damaged: it does not agree with its checksum; copy it again, or train again")
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise CheckpointError(f"{path} is no trained network: {key} holds NaN or infinite values")
+            raise CheckpointError(f"{path} is not a trained network: {key} holds NaN or infinite values")
     return state
 
 

@@ -48,7 +48,7 @@ def add_feedback(model: nn.Module, options: FeedbackOptions | None = None) -> nn
     if family is None:
         raise UserError(
             f"no feedback for a {type(model).__name__} of {type(model).__module__.partition('.')[0]}; "
-            f"families: {', '.join(known_families())}. docs/adding-a-family.md shows the adapter of another one"
+            f"families: {', '.join(known_families())}; tdam.register_family adds another"
         )
     return insert_feedback(model, family, (options or FeedbackOptions()).on_plain_weights())
 

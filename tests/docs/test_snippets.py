@@ -8,7 +8,9 @@ their files go.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import re
 import shlex
 import shutil
@@ -51,10 +53,14 @@ def write_yaml_files(page: Path, folder: Path) -> None:
             (folder / named[1]).write_text(short)
 
 
-def command_lines(code: str) -> Iterator[list[str]]:
+def command_lines(code: str) -> Iterator[tuple[list[str], str | None]]:
+    """Words of each command, and the file that its output goes to, if it goes to one."""
     for line in code.replace("\\\n", " ").splitlines():
-        if words := shlex.split(line, comments=True):
-            yield words[: words.index(">")] if ">" in words else words
+        words = shlex.split(line, comments=True)
+        if ">" in words:
+            yield words[: words.index(">")], words[words.index(">") + 1]
+        elif words:
+            yield words, None
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,8 @@ def needs_what_is_not_here(words: list[str]) -> bool:
     """Networks and benchmarks that no test can bring: the command line is still read to its end."""
     text = " ".join(words)
     absent = (
-        r"check cub|resnet50|vit_|imagenet|openimages|oxford-pets|tiny-imagenet|--download|\.pth|wsolevaluation|CUBV2"
+        r"check cub|my_networks|hf-hub|resnet50|vit_|deit|imagenet|openimages|oxford-pets|tiny-imagenet|--download|"
+        r"\.pth|wsolevaluation|CUBV2"
     )
     return bool(re.search(absent, text))
 
@@ -139,13 +146,25 @@ def run(words: list[str], page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code or 0) in expected, f"{page.name}: {' '.join(words)} ended with {code}"
 
 
+def test_commands_stand_in_blocks_that_are_run() -> None:
+    for page in PAGES:
+        for _, language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if language not in ("bash", "python"):
+                words = {line.split()[0] for line in code.splitlines() if line.split()}
+                assert not words & {*COMMANDS, "python"}, f"{page.name}: a command in a block of {language or 'text'}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_yaml_files(page, here)
     for code in blocks(page, "bash"):
-        for words in command_lines(code):
-            run(words, page, monkeypatch)
+        for words, target in command_lines(code):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                run(words, page, monkeypatch)
+            if target is not None:
+                Path(target).write_text(printed.getvalue(), encoding="utf-8")
 
 
 @pytest.mark.slow

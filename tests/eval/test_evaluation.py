@@ -119,6 +119,23 @@ def test_saved_score_maps_score_the_same_without_the_network(data, tmp_path):
         assert ours["top1_loc"] == {"fixed": None, "val": None, "oracle": None}
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_saved_score_maps_have_the_type_that_was_asked_for(data, tmp_path, dtype):
+    run(data, output=tmp_path / "a", save_score_maps=tmp_path / "maps", score_map_dtype=dtype, val=False, bootstrap=0)
+    saved = [np.load(path) for path in sorted((tmp_path / "maps").rglob("*.npy"))]
+    assert len(saved) == 7
+    assert {one.dtype for one in saved} == {np.dtype(dtype)}
+    assert all(one.min() == 0 and one.max() == 1 for one in saved)
+
+
+def test_float64_maps_hold_the_digits_of_float32(data, tmp_path):
+    for dtype in ("float32", "float64"):
+        run(data, output=tmp_path / dtype, save_score_maps=tmp_path / f"maps-{dtype}", score_map_dtype=dtype, val=False)
+    for path in (tmp_path / "maps-float32").rglob("*.npy"):
+        wide = np.load(tmp_path / "maps-float64" / path.relative_to(tmp_path / "maps-float32"))
+        np.testing.assert_array_equal(wide, np.load(path).astype(np.float64))
+
+
 def test_thresholds_of_an_earlier_result_are_used(data, tmp_path):
     first = run(data, output=tmp_path)
     again = run(data, val_results=tmp_path / "results.json")

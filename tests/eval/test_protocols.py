@@ -187,4 +187,4 @@ def test_a_dataset_that_takes_the_threshold_of_another_is_told(name):
     assert "no value for mugs and takes that of cub" in told
     assert f"{protocol.threshold_for('imagenet'):g} for imagenet" in told
     assert "--threshold" in told
-    assert get_protocol("wsolevaluation").threshold_source("mugs") == "the one value of protocol wsolevaluation"
+    assert get_protocol("wsolevaluation").threshold_source("mugs") == "as in protocol wsolevaluation"

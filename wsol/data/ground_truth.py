@@ -49,6 +49,19 @@ class MaskFiles:
 
 
 @dataclass(frozen=True)
+class CocoIds:
+    """Ids of the COCO file that a split was read from.
+
+    Attributes:
+        images: N ids of the images.
+        categories: Ids of the classes, in the order of `GroundTruth.class_names`.
+    """
+
+    images: tuple[int | str, ...]
+    categories: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
 class GroundTruth:
     """What is known about the N images of a split.
 
@@ -63,6 +76,7 @@ class GroundTruth:
             no box is known.
         class_names: Name of each class.
         masks: N `MaskFiles`, or None for a split without masks.
+        coco_ids: Ids of the COCO file it was read from, or None where there is none.
     """
 
     dataset: str
@@ -73,6 +87,7 @@ class GroundTruth:
     boxes: tuple[np.ndarray, ...]
     class_names: tuple[str, ...]
     masks: tuple[MaskFiles, ...] | None = None
+    coco_ids: CocoIds | None = None
 
     def __post_init__(self) -> None:
         n = len(self.image_ids)
@@ -104,6 +119,7 @@ class GroundTruth:
             sizes=self.sizes[rows],
             boxes=tuple(self.boxes[i] for i in rows),
             masks=None if self.masks is None else tuple(self.masks[i] for i in rows),
+            coco_ids=self.coco_ids and replace(self.coco_ids, images=tuple(self.coco_ids.images[i] for i in rows)),
         )
 
     @classmethod
@@ -201,12 +217,12 @@ def id_fault(image_id: str) -> str | None:
     if image_id.startswith("/") or (".." in image_id and ".." in image_id.split("/")):
         return "leads out of its folder"
     if not is_text(image_id):
-        return "holds characters that are no text: rename the file"
+        return "holds characters that are not text: rename the file"
     return None
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written to any file: it holds no control character and no byte that is no text."""
+    """Whether a name can be written to any file: it holds no control character and no byte that is not text."""
     return name.isprintable() or not any(c < " " or "\ud800" <= c <= "\udfff" for c in name)
 
 

@@ -68,7 +68,7 @@ def view_of(transform: Callable[[Image.Image], Tensor], size: tuple[int, int]) -
         shares.append(_ends(along))
     (x0, x1), (y0, y1) = shares
     if x1 <= x0 or y1 <= y0:
-        raise UserError("transform= flips the image: boxes would stand on its other side")
+        raise UserError("transform= flips the image: its boxes would be on the wrong side")
     return View(x0, y0, x1, y1)
 
 

@@ -21,7 +21,7 @@ def from_workers(batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches of a DataLoader.
 
     Raises:
-        WorkerError: If a process that reads images was killed, mostly for want of memory.
+        WorkerError: If a process that reads images was killed, usually because memory ran out.
         UserError: What a process raised, without the traceback that torch adds to the message.
     """
     try:
@@ -38,6 +38,6 @@ def from_workers(batches: Iterable[Batch]) -> Iterator[Batch]:
         if text.startswith("Caught ") or not known:
             raise
         raise WorkerError(
-            f"a process that reads images was stopped by the system ({text}), mostly for want of memory: use fewer "
-            "--workers, or 0 to read in the main process"
+            f"a process that reads images was stopped by the system ({text}), usually because memory ran out: "
+            "use fewer --workers, or 0 to read in the main process"
         ) from error

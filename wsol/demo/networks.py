@@ -16,6 +16,7 @@ from wsol.class_names import readable_name, short_label
 from wsol.data.minibirds import render_image
 from wsol.localization import Localization, StepLocalization
 from wsol.localizer import Localizer
+from wsol.maps import MapMethod, find_method, map_methods
 from wsol.opening import TrainedNetwork, open_trained
 from wsol.opening.trained import BUNDLED
 
@@ -63,6 +64,7 @@ class Networks:
             for path in bundled
         }
         self._opened: dict[str, TrainedNetwork] = {}
+        self._methods: dict[str, list[str]] = {}
         if model is not None:
             source = f"weights of {checkpoint.name}" if checkpoint else ""
             self._offers = {model: Offer(model, checkpoint, source), **self._offers}
@@ -85,6 +87,17 @@ class Networks:
         if name not in self._opened:
             self._opened[name] = open_trained(self._offers[name].model, checkpoint=self._offers[name].checkpoint)
         return self._opened[name]
+
+    def methods(self, name: str) -> list[str]:
+        """Map methods that work for a network, "cam" first.
+
+        Those that ask for a property of the network, such as the attention of a transformer, are tried on an image, and
+        so are those of one forward pass. The others work wherever a network has a layer with a map.
+        """
+        if name not in self._methods:
+            network = self.open(name)
+            self._methods[name] = [method for method in map_methods() if _works(network, method)]
+        return self._methods[name]
 
     def source(self, name: str) -> str:
         """Where the weights come from."""
@@ -124,6 +137,17 @@ class Networks:
         if network.num_classes > MOST_CLASSES_NAMED:
             return f"{network.num_classes} classes, such as {short_label(network.class_names[0])}"
         return f"{network.num_classes} classes: " + ", ".join(readable_name(label) for label in network.class_names)
+
+
+def _works(network: TrainedNetwork, name: str) -> bool:
+    method = find_method(name)
+    if method.cost != MapMethod.cost and not method.needs - {"gradients"}:
+        return True
+    try:
+        Localizer(network, method=name)(example_image(EXAMPLES[0]))
+    except UserError:
+        return False
+    return True
 
 
 def at_threshold(found: Localization, threshold: float) -> Localization:

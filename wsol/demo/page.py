@@ -18,7 +18,6 @@ from wsol.class_names import short_label
 from wsol.demo.networks import EXAMPLES, LOW_CONFIDENCE, Networks, at_threshold, example_image
 from wsol.demo.viewer import error_html, fade_html, message_html, steps_html
 from wsol.localization import Localization, StepLocalization
-from wsol.maps import map_methods
 from wsol.photographs import open_image
 
 LOOPBACK: Final = "127.0.0.1"
@@ -26,7 +25,7 @@ LARGEST_FILE: Final = "20mb"
 START_THRESHOLD: Final = 0.2
 LAYERS: Final = ("map", "outline", "box")
 OWN_CLASS: Final = "the step's own"
-COLUMNS: Final = ("step", "class", "probability", "box x0 y0 x1 y1")
+COLUMNS: Final = ("step", "class", "score", "x0 y0 x1 y1")
 
 _TOGGLE: Final = (
     f"(shown) => {{ for (const layer of {list(LAYERS)}) "
@@ -102,6 +101,15 @@ def build_page(networks: Networks) -> Any:
         classes = gr.update(choices=class_choices(found), value=-1)
         return [found, str(message(networks, name, found)), classes, *views(found)]
 
+    def look_with(image: Image.Image, name: str, chosen: list[str], threshold: float) -> list[Any]:
+        """Look with another network, for which some of the chosen methods may not work."""
+        try:
+            methods = networks.methods(name)
+        except UserError as error:
+            return [gr.update(), *failed(str(error))]
+        chosen = [method for method in chosen if method in methods] or methods[:1]
+        return [gr.update(choices=methods, value=chosen), *look(image, name, chosen, threshold)]
+
     def read(path: str | None, image: Image.Image, *choices: Any) -> list[Any]:
         """Open an upload; the field is emptied, so that it takes the next one."""
         if path is None:
@@ -159,7 +167,7 @@ def build_page(networks: Networks) -> Any:
                 )
                 network = gr.Dropdown(networks.names, value=name, label="Network", elem_id="network")
                 method = gr.Dropdown(
-                    list(map_methods()), value=["cam"], multiselect=True, label="Map methods", elem_id="method"
+                    networks.methods(name), value=["cam"], multiselect=True, label="Map methods", elem_id="method"
                 )
                 threshold = gr.Slider(0, 0.99, value=START_THRESHOLD, step=0.01, label="Threshold", elem_id="threshold")
                 layers = gr.CheckboxGroup(list(LAYERS), value=list(LAYERS), label="Show", elem_id="layers")
@@ -176,15 +184,20 @@ def build_page(networks: Networks) -> Any:
                     with gr.Column(scale=1, min_width=260):
                         classes = gr.Radio(class_choices(first), value=-1, label="Class of the maps", elem_id="classes")
                         table = gr.Dataframe(
-                            rows, headers=list(COLUMNS), interactive=False, label="Boxes in pixels", elem_id="boxes"
+                            rows,
+                            headers=list(COLUMNS),
+                            interactive=False,
+                            label="Boxes in pixels",
+                            elem_id="boxes",
+                            column_widths=["12%", "44%", "16%", "28%"],
                         )
         choices = [network, method, threshold]
         views_shown = [pictures, fade, table, step]
         shown = [found, says, classes, *views_shown]
         file.upload(read, [file, image, *choices], [file, image, *shown], api_visibility="private")
         gallery.select(example, choices, [image, *shown], api_visibility="private")
-        for control in (network, method):
-            control.change(look, [image, *choices], shown, api_visibility="private")
+        network.change(look_with, [image, *choices], [method, *shown], api_visibility="private")
+        method.input(look, [image, *choices], shown, api_visibility="private")
         classes.input(of_class, [classes, image, *choices], [found, *views_shown], api_visibility="private")
         threshold.change(cut, [found, threshold], [found, *views_shown], api_visibility="private")
         # These two need no server: the layers are in the page already.

@@ -40,7 +40,7 @@ def _load_all() -> None:
         except Exception as error:  # another package's code may raise anything
             raise UserError(f"map method {entry.name} of {entry.value} cannot be loaded: {error}") from error
         if not (isinstance(method, type) and issubclass(method, MapMethod)):
-            raise UserError(f"map method {entry.name}: {entry.value} is no wsol.maps.MapMethod")
+            raise UserError(f"map method {entry.name}: {entry.value} is not a wsol.maps.MapMethod")
         register_method(method)
 
 

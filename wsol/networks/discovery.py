@@ -133,7 +133,9 @@ def _find_classifier(calls: Sequence[Call], logits: Tensor, name: str | None) ->
     if name is not None:
         linear = [(call, out) for call, out in linear if call.site.module == name]
         if not linear:
-            raise NetworkError(f"classifier {name} is no linear layer that gives {logits.shape[1]} numbers per image")
+            raise NetworkError(
+                f"classifier {name} is not a linear layer that gives {logits.shape[1]} numbers per image"
+            )
     for call, out in linear:
         if same(out, logits):
             return _Classifier((call,), None)

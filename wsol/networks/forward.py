@@ -116,7 +116,7 @@ class ForwardPass:
         grid = grid_by_ratio(places, *self.images.shape[-2:])
         if grid is None:
             height, width = self.images.shape[-2:]
-            raise NetworkError(f"{places} patches are no rows and columns of a {height} x {width} image")
+            raise NetworkError(f"{places} patches do not form rows and columns of a {height} x {width} image")
         return grid
 
     def as_maps(self, tensor: Tensor) -> Tensor:

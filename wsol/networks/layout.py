@@ -61,7 +61,7 @@ def with_grid(structure: Structure, recorder: Recorder, network: nn.Module, imag
         if by_ratio is not None:
             return _of_tokens(structure, by_ratio, prefix, None)
     raise NetworkError(
-        f"{type(network).__name__} has {tokens} tokens, which are no rows and columns of a "
+        f"{type(network).__name__} has {tokens} tokens, which do not form rows and columns of a "
         f"{images.shape[-2]} x {images.shape[-1]} image"
     )
 

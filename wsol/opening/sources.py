@@ -165,7 +165,7 @@ def from_hub(name: str) -> nn.Module:
         return AutoModelForImageClassification.from_pretrained(repository)
     except Exception:  # the first error says more of a timm network
         raise UserError(
-            f"{name} cannot be had from huggingface.co: {_first_line(first)}; without a connection, download it "
+            f"{name} cannot be downloaded from huggingface.co: {_first_line(first)}; without a connection, download it "
             "elsewhere and pass the folder or the file"
         ) from first
 

@@ -121,7 +121,7 @@ class TrainedNetwork:
         """
         found = self.num_classes
         if num_classes is not None and found != num_classes:
-            raise CheckpointError(f"{self.name} tells {found} classes apart, the dataset has {num_classes}")
+            raise CheckpointError(f"{self.name} has {found} classes, the dataset has {num_classes}")
         if self.class_names is not None and len(self.class_names) != found:
             raise UserError(f"{len(self.class_names)} class names are given for {found} classes of {self.name}")
         if not makes_own_maps(unwrap(self.model)):
@@ -264,7 +264,7 @@ def _of_authors(model_name: str, path: Path, source: str, num_classes: int | Non
         return None
     if num_classes is None:
         raise CheckpointError(
-            f"{path} is a checkpoint of {name}'s authors: say its number of classes with num_classes="
+            f"{path} is a checkpoint of {name}'s authors: give its number of classes with num_classes="
         )
     reference = METHODS[name]
     network = tdam.create_model(model_name, num_classes=num_classes, strides=reference.authors_strides)
@@ -272,7 +272,7 @@ def _of_authors(model_name: str, path: Path, source: str, num_classes: int | Non
     untrained = load_authors(method, state, path)
     if untrained:
         raise CheckpointError(
-            f"{path} of {name}'s authors has no classifier, so it tells no classes: nothing was opened"
+            f"{path} of {name}'s authors has no classifier, so it cannot classify; nothing was opened"
         )
     return _trained(method.deployed, model_name, None, f"{source} of {name}'s authors")
 

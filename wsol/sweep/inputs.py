@@ -34,7 +34,7 @@ def as_score_maps(score_maps: Any) -> NDArray[np.floating]:
 def refuse_masked(values: Any, what: str) -> None:
     """Raise for a masked array: what its mask hides would be scored as if it were there."""
     if np.ma.isMaskedArray(values):
-        raise InputError(f"{what} are a masked array; hand over a plain one, such as values.filled(0)")
+        raise InputError(f"{what} are a masked array; pass a plain one, such as values.filled(0)")
 
 
 def check_range(maps: NDArray[np.floating]) -> None:

@@ -11,13 +11,14 @@ import yaml
 
 from tdam.errors import UsageError, check_name
 from wsol.command_line.settings import typed_settings
+from wsol.runtime.trackers import TrackerName
 
 SCHEDULES = ("cosine", "step", "multistep", "poly", "constant")
 CROPS = ("resize", "random_resized")
 PRECISIONS = ("no", "bf16", "fp16")
 # What may differ between a run and its continuation: it changes the speed or the place, not the weights.
 OPERATIONAL = frozenset(
-    {"data_root", "output", "device", "workers", "cache_gb", "save_every", "log_every", "tensorboard"}
+    {"data_root", "output", "device", "workers", "cache_gb", "save_every", "log_every", "tensorboard", "log"}
 )
 
 
@@ -67,7 +68,7 @@ GROUPS = {
     ),
     "validation": ("select_by", "selection_boxes", "validate_every"),
     "speed": ("device", "precision", "sync_norms", "workers", "cache_gb"),
-    "output": ("output", "seed", "save_every", "log_every", "tensorboard"),
+    "output": ("output", "seed", "save_every", "log_every", "log", "tensorboard"),
 }
 
 
@@ -229,6 +230,8 @@ class TrainingConfig:
     """Also save the state every so many optimizer steps; 0: only after each epoch."""
     log_every: int = 10
     """Optimizer steps between looks at the loss, for the progress bar, TensorBoard and the check for NaN."""
+    log: tuple[TrackerName, ...] = ()
+    """Also log to these experiment trackers, each through its own package: wandb, mlflow, tensorboard."""
     tensorboard: bool = True
     """Write TensorBoard events, if tensorboard is installed."""
 

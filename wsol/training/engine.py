@@ -29,7 +29,7 @@ from wsol.runtime.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
 from wsol.training.config import OPERATIONAL, TrainingConfig
 from wsol.training.curves import write_training_curves
-from wsol.training.log import RunLog
+from wsol.training.log import RunLog, open_run_trackers
 from wsol.training.network import create_configured_method, freeze_modules, saved_model
 from wsol.training.optim import create_mixup, create_optimizer, create_schedule
 from wsol.training.randomness import Stream, seed_at
@@ -124,12 +124,12 @@ class Trainer:
             UserError: If the loss is no longer finite or a file cannot be written; the last good state is intact.
         """
         main = self.accelerator.is_main_process
-        with (
-            self._held(),
-            RunLog(
-                self.folder, self.epochs, len(self.batches), self.config.tensorboard, self.updates, enabled=main
-            ) as log,
-        ):
+        with ExitStack() as stack:
+            stack.enter_context(self._held())
+            trackers = open_run_trackers(self.config, self.folder, self.updates) if main else []
+            log = stack.enter_context(
+                RunLog(self.folder, self.epochs, len(self.batches), trackers, self.updates, enabled=main)
+            )
             while self.position.epoch < self.epochs:
                 seconds = self._train_epoch(log)
                 self._finish_epoch(seconds)
@@ -157,7 +157,7 @@ class Trainer:
                     if self._resumed_from is None:
                         keep_earlier_run(self.folder)
                     elif file_sha256(self.folder / STATE_FILE) != self._resumed_from:
-                        raise UserError(f"{self.folder}: another run has gone on meanwhile; run the command again")
+                        raise UserError(f"{self.folder}: another run has written here meanwhile; run the command again")
                 except UserError as error:
                     fault = str(error)
             (fault, *_) = gather_object([fault])
@@ -178,7 +178,7 @@ class Trainer:
         state = load_state(path)
         differences = self.config.differences(TrainingConfig.from_dict(state["config"]))
         if differences:
-            raise CheckpointError(f"{path} is of a run with other settings ({'; '.join(differences)})")
+            raise CheckpointError(f"{path} belongs to a run with other settings ({'; '.join(differences)})")
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tdam.errors import check_name
 from wsol.data.errors import MissingSplitError
+from wsol.runtime.trackers import import_tracker
 from wsol.training import Trainer, TrainingConfig
 from wsol.training.validation import ClassFigures, Validation
 
@@ -27,6 +28,8 @@ def train(config: TrainingConfig, resume: bool = False, recipe: str = "none") ->
     Raises:
         UserError: If the settings, the data or the network are not valid, or training cannot go on.
     """
+    for name in config.log:
+        import_tracker(name)  # before anything is computed
     validation = None
     if config.validate_every:
         try:

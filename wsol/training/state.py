@@ -12,9 +12,10 @@ import torch
 from tdam.errors import CheckpointError
 from tdam.files import DamagedFileError, make_folder, read_checked, write_checked
 from wsol.runtime.runs import BEST, LAST
+from wsol.runtime.trackers import IDS
 
 STATE_FILE = "state.pt"
-RUN_FILES = ("tensorboard", "curves.png", "log.csv", LAST, BEST)
+RUN_FILES = ("tensorboard", IDS, "curves.png", "log.csv", LAST, BEST)
 RESTART = "train again without --resume: the earlier files are then kept in a folder beside"
 
 

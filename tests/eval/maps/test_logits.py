@@ -58,7 +58,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path):
     cases = [
         (write(tmp_path / "few.npz", ids[1:], scores[1:]), r"few\.npz lacks 1 of 13 images, first 0\.png"),
         (write(tmp_path / "wide.npz", ids, scores[:, :5]), r"wide\.npz has scores of 5 classes, tiny has 7"),
-        (write(tmp_path / "nan.npz", ids, broken), r"nan\.npz: a score of 2\.png is no finite number"),
+        (write(tmp_path / "nan.npz", ids, broken), r"nan\.npz: a score of 2\.png is not finite"),
         (write(tmp_path / "flat.npz", ids, scores[0]), r"flat\.npz is not an \.npz file with image_ids"),
         (tmp_path / "missing.npz", r"missing\.npz is not an \.npz file"),
     ]

@@ -61,7 +61,7 @@ def test_the_headline_says_figure_interval_protocol_threshold_and_baseline(resul
     text, headline = headline_text(results), results["headline"]
     assert f"{headline['gt_known_loc']:.1f} % of 30 images of tiny test" in text
     assert f"[{headline['gt_known_loc_low']:.1f}, {headline['gt_known_loc_high']:.1f}]" in text
-    assert "Protocol wsolevaluation, threshold 0.2" in text
+    assert "Protocol wsolevaluation; fixed threshold 0.2." in text
     assert f"{headline['centre_box_gt_known_loc']:.1f} %" in text
     oracle = results["metrics"]["gt_known_loc"]["oracle"]
     assert oracle != headline["gt_known_loc"], "the fixture tells the oracle from the headline"

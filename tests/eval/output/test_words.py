@@ -99,10 +99,12 @@ def test_words_of_thresholds():
 
 def test_the_caption_says_how_columns_are_to_be_read():
     oracle = (
-        "MaxBoxAcc and MaxBoxAccV2 take the best threshold on the scored images themselves (oracle, as the field "
-        "reports them)."
+        "MaxBoxAcc and MaxBoxAccV2: at the best threshold for the scored images (an oracle, as papers report them)."
     )
-    sizes = "By size: GT-known averaged over sizes of the object; centre fails: where the best centred box misses."
+    sizes = (
+        "By size: GT-known Loc averaged over object sizes. Centre fails: GT-known Loc of the images where the best "
+        "centred box misses."
+    )
     end = "IoU > 0.5; protocol bas; 1240 images."
     assert caption(results_with()) == f"Loc columns: thresholds chosen on cub val. {oracle} {sizes} {end}"
     thresholds = {"headline": "fixed", "fixed": 0.25, "chosen_on": None, "fixed_from": "the one of the protocol"}
@@ -116,13 +118,13 @@ def test_the_caption_says_how_columns_are_to_be_read():
 def test_the_answer_in_one_line():
     assert headline_text(results_with()) == (
         "net finds the object in 61.3 % of 1,234 images of cub test (GT-known Loc, IoU > 0.5, 95 % interval "
-        "[59.0, 64.0]). Protocol bas, threshold 0.35: thresholds chosen on cub val. "
+        "[59.0, 64.0]). Protocol bas; threshold 0.35, chosen on cub val. "
         "The best centred box, which sees no image, scores 59.7 %."
     )
     plain = results_with()["headline"] | {"gt_known_loc_low": None, "centre_box_gt_known_loc": None}
     assert headline_text(results_with(headline=plain)) == (
         "net finds the object in 61.3 % of 1,234 images of cub test (GT-known Loc, IoU > 0.5). "
-        "Protocol bas, threshold 0.35: thresholds chosen on cub val."
+        "Protocol bas; threshold 0.35, chosen on cub val."
     )
     pixels = plain | {"gt_known_loc": None, "pxap": 55.55}
     assert headline_text(results_with(headline=pixels)) == "net on cub test: PxAP 55.5 % over 1,240 images."
@@ -152,6 +154,15 @@ def test_a_width_of_eighty_splits_the_figures_and_none_is_lost():
     assert headings == list(COLUMNS.values())
     assert {table.columns[0].header for table in tables} == {"percent"}
     assert {column.width for table in tables for column in table.columns[1:]} == {6}
+
+
+def test_rows_without_a_figure_are_left_out_of_a_part():
+    gone = {name: dict.fromkeys(("fixed", "val", "oracle")) for name in ("size_balanced", "centre_box_fails")}
+    first, second = results_tables([results_with(any_step_oracle=figures(40.0, **gone))], width=80)
+    labels = [[cell.rstrip() for cell in table.columns[0].cells] for table in (first, second)]
+    assert labels[0][-3:] == ["any step (oracle)", "centre box (oracle)", "full image"]
+    assert labels[1] == ["step 1", "step 2 (last)", "fusion mean"]
+    assert [row.end_section for row in first.rows][-3:] == [True, False, False]
 
 
 def test_figures_that_no_result_has_are_left_out():
@@ -213,17 +224,17 @@ def test_ways_to_a_threshold_as_a_table():
         },
     ]
     table = threshold_table(results_with(threshold_choices=ways))
-    assert table.title == "net, last step, percent, by how the threshold is chosen"
+    assert table.title == "net, last step: percent for each choice of threshold"
     assert [column.header for column in table.columns] == [
-        *("threshold", "boxes\nlooked at", "GT-\nknown", "Top-1\nLoc", "Top-5\nLoc", "below\noracle")
+        *("threshold", "boxes\nused", "GT-\nknown", "Top-1\nLoc", "Top-5\nLoc", "below\noracle")
     ]
     cells = list(zip(*(column.cells for column in table.columns), strict=True))
-    assert cells[0] == ("otsu, each map's own", "none", "50.00", "40.00", "–", "9.50")
+    assert cells[0] == ("otsu (per map)", "none", "50.00", "40.00", "–", "9.50")
     assert [row[:2] for row in cells[1:]] == [
         ("fixed, as published", "none"),
-        ("chosen on val by selection boxes", "selection, val"),
-        ("chosen on val by its boxes", "true, val"),
-        ("best on the scored images (oracle)", "true, scored"),
+        ("chosen by selection boxes", "selection"),
+        ("chosen on val", "val"),
+        ("best on the scored images (oracle)", "scored images"),
     ]
     assert cells[3][2:] == ("53.00", "1.00", "2.00", "6.50")
     assert threshold_table(results_with()) is None

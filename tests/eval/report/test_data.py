@@ -84,7 +84,7 @@ def test_a_report_hands_on_what_the_evaluation_holds():
 
 def test_the_answer_in_words():
     assert sentences() == [
-        "net localizes 61.3 % of 1,234 images of cub test (GT-known Loc, IoU ≥ 0.5) and names 70.0 %.",
+        "net localizes 61.3 % of 1,234 images of cub test (GT-known Loc, IoU ≥ 0.5) and classifies 70.0 % correctly.",
         "That is 1.6 points more than one centred box of the best size, the same in every image (59.7 %).",
         "Its last step is 6.3 points above its first (55.0 %).",
     ]

@@ -86,6 +86,6 @@ def test_examples_are_read(name: str, words: list[str], tmp_path, monkeypatch) -
 
 def test_defaults_are_told_plainly(capsys, monkeypatch) -> None:
     text = help_of("wsol-eval", capsys, monkeypatch)
-    assert re.search(r"--batch-size N +Images per forward pass\. \(default: 32\)", text)
+    assert re.search(r"--split TEXT +Split to evaluate: train, val or test\. \(default: test\)", text)
     assert re.search(r"--dataset TEXT .*(\n.*)?\(required\)", text)
     assert re.search(r"--val, --no-val .*(\n.*)?\(default: on\)", text)

@@ -102,6 +102,8 @@ def other(value: Any, annotation: Any, name: str) -> list[str]:
         "on_error": ["count"],
         "select_by": ["top1_cls"],
         "label_smoothing": ["0.25"],
+        "score_map_dtype": ["float64"],
+        "log": ["wandb"],
     }
     if name in known:
         return known[name]
@@ -163,7 +165,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_recipe(tmp_pa
     ("content", "kind", "message"),
     [
         ("bach_size: 3", UnknownNameError, r"unknown setting in .*mine.yaml 'bach_size'; valid: batch_size"),
-        ("batch_size: many", UserError, r"mine.yaml: batch_size: expected a whole number, got 'many'"),
+        ("gallery: many", UserError, r"mine.yaml: gallery: expected a whole number, got 'many'"),
         ("decode: quick", UserError, "decode: expected exact or fast, got 'quick'"),
         ("- a\n- b", UserError, "must hold lines like"),
         ("a: [", UserError, r"mine.yaml: cannot be read"),

@@ -70,9 +70,9 @@ class TestImageNet:
     @pytest.mark.parametrize(
         ("xml", "message"),
         [
-            (b"<annotation", "no Pascal VOC annotation"),
-            (voc_xml("n00000000", [(1, 2, 3, 4)]), "'n00000000' is none of ImageNet's 1000 classes"),
-            (voc_xml("n01440764", [(1, 2, 3, "x")]), "no Pascal VOC annotation"),
+            (b"<annotation", "not a Pascal VOC annotation"),
+            (voc_xml("n00000000", [(1, 2, 3, 4)]), "'n00000000' is not one of ImageNet's 1000 classes"),
+            (voc_xml("n01440764", [(1, 2, 3, "x")]), "not a Pascal VOC annotation"),
         ],
     )
     def test_malformed_xml_is_named(self, xml: bytes, message: str, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 from PIL import Image
 from results_folder import MODEL, write_checkpoint
 
+import tdam
 import wsol
 from tdam.errors import UnknownNameError, UserError
 from wsol.demo import networks as demo_networks
@@ -65,6 +67,25 @@ def test_names_that_are_not_offered_are_refused(networks: Networks) -> None:
         networks.open("../../etc/passwd")
     with pytest.raises(UnknownNameError, match="grad-cam"):
         networks.localize(MODEL, Image.new("RGB", (9, 9)), "grad-cm")
+
+
+def test_only_methods_that_work_for_the_network_are_offered(tmp_path: Path) -> None:
+    every = set(wsol.map_methods())
+    transformer = tmp_path / "vit.safetensors"
+    vit = timm.create_model("test_vit", num_classes=3)
+    tdam.save_checkpoint(vit, transformer, {"model": "test_vit", "num_classes": 3, "model_args": {}, "trained": True})
+    offered = Networks("test_vit", transformer)
+    tdam_network, plain = "resnet_mini_tdam (minibirds)", "resnet_mini (minibirds)"
+    assert offered.methods("test_vit")[0] == "cam"
+    assert {"attention-rollout", "legrad"} <= set(offered.methods("test_vit"))
+    assert every - set(offered.methods(plain)) >= {"attention-rollout", "legrad", "ts-cam", "searchlight"}
+    for name in ("test_vit", tdam_network, plain):
+        for method in every:
+            if method in offered.methods(name):
+                offered.localize(name, example_image(1), method)
+            else:
+                with pytest.raises(UserError):
+                    offered.localize(name, example_image(1), method)
 
 
 def test_without_any_weights_there_is_no_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

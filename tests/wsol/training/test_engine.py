@@ -261,7 +261,7 @@ def test_a_state_that_another_run_has_replaced_meanwhile_is_not_continued(tmp_pa
     trainer = Trainer(tiny_config(output=str(tmp_path), epochs=1), None, TinyImages())
     assert trainer.resume()
     train(tmp_path, epochs=1)
-    with pytest.raises(UserError, match="another run has gone on meanwhile"):
+    with pytest.raises(UserError, match="another run has written here meanwhile"):
         trainer.fit()
 
 

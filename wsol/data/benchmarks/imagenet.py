@@ -104,7 +104,7 @@ def write_validation_lists(root: Path) -> GroundTruth:
     number = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids())}
     for path, image in zip(paths, images, strict=True):
         if image.name not in number:
-            raise DatasetError(f"{path}: {image.name!r} is none of ImageNet's 1000 classes")
+            raise DatasetError(f"{path}: {image.name!r} is not one of ImageNet's 1000 classes")
     truth = _validation_truth(paths, images, number)
     truth.write_lists(wsolevaluation.lists_folder(root, "imagenet", "test"))
     return truth

@@ -36,5 +36,5 @@ def classes_from_description(classes: object, where: str) -> tuple[str, ...] | N
             raise DatasetError(f"{where}: 'classes' is {classes}, not between 1 and {MOST_CLASSES:,}")
         return tuple(map(str, range(classes)))
     if not isinstance(classes, list) or not classes or len(set(map(str, classes))) < len(classes):
-        raise DatasetError(f"{where}: 'classes' is no list of different names, and no number of classes")
+        raise DatasetError(f"{where}: 'classes' must be a list of different names, or a number of classes")
     return tuple(map(str, classes))

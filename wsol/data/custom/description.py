@@ -120,11 +120,11 @@ def _description_of_folder(folder: Path) -> Description:
 def _no_description(file: Path) -> DatasetError:
     """For a list of boxes, or any other file, that is named where a dataset is wanted."""
     if file.suffix.lower() not in (".csv", ".json", ".xml"):
-        return DatasetError(f"{file}: is no dataset; name a folder, or a {DESCRIPTION} that describes one")
+        return DatasetError(f"{file}: is not a dataset; name a folder, or a {DESCRIPTION} that describes one")
     boxes = file.parent.name if file.suffix.lower() == ".xml" else file.name
     place = file.parent.parent if file.suffix.lower() == ".xml" else file.parent
     return DatasetError(
-        f"{file}: a list of boxes is no dataset: write {place / DESCRIPTION} with the line "
+        f"{file}: a list of boxes is not a dataset: write {place / DESCRIPTION} with the line "
         f"'splits: {{test: {{images: FOLDER, boxes: {boxes}}}}}', FOLDER being where its images lie, and name that file"
     )
 

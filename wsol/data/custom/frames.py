@@ -99,7 +99,7 @@ def _box_finding(split: str, path: str, box: np.ndarray, place: str, header: Hea
         return Finding("error", split, kind, path, f"{text} {why}")
 
     if not np.isfinite(box).all():
-        return error("box that is no numbers", "is not finite")
+        return error("box corner that is not a number", "is not finite")
     size = None if header is None else header.upright_size
     if np.abs(box).max() <= FRACTION and (size is None or min(size) > 2 * FRACTION):
         return error("box in fractions of the image", "is not in pixels; multiply by width and height")

@@ -60,7 +60,7 @@ class ListedFiles:
         if path in self._files:
             return self._files[path]
         if not is_text(path):
-            raise DatasetError(f"{source}: {entry!r} holds characters that are no text: rename the file")
+            raise DatasetError(f"{source}: {entry!r} holds characters that are not text: rename the file")
         found = self._by_ending.get(path, [])
         if not found and self._extra_parts is not None:
             shorter = "/".join(path.split("/")[self._extra_parts :])

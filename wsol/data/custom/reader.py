@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,7 @@ from wsol.data.files.image_files import image_files
 from wsol.data.files.stores import Folder
 from wsol.data.findings import Finding
 from wsol.data.formats.annotations import AnnotatedImage, Annotations, read_annotations
-from wsol.data.ground_truth import NO_BOXES, GroundTruth
+from wsol.data.ground_truth import NO_BOXES, CocoIds, GroundTruth
 from wsol.data.loaded import Loaded
 
 SHOWN_CLASSES = 12
@@ -129,6 +130,7 @@ def _loaded(name: str, split: str, files: SplitFiles, found: _Split, names: tupl
         ),
         class_names=names,
         masks=masks,
+        coco_ids=_coco_ids(found.annotations, names),
     )
     return Loaded(
         truth,
@@ -136,6 +138,19 @@ def _loaded(name: str, split: str, files: SplitFiles, found: _Split, names: tupl
         None if files.masks is None else Folder(files.masks),
         rule="photograph",
         findings=tuple(findings),
+    )
+
+
+def _coco_ids(annotations: Annotations, names: Sequence[str]) -> CocoIds | None:
+    """Ids of the COCO file; classes that it does not name get the numbers after its largest."""
+    given = annotations.category_ids
+    if not given:
+        return None
+    largest = max((number for number in given.values() if isinstance(number, int)), default=0)
+    unused = itertools.count(largest + 1)
+    return CocoIds(
+        images=tuple(image.coco_id for image in annotations.images if image.coco_id is not None),
+        categories=tuple(given[name] if name in given else next(unused) for name in names),
     )
 
 

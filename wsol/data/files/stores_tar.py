@@ -117,7 +117,7 @@ def _index(path: Path) -> dict[str, list[int]]:
         with tarfile.open(path, "r:") as tar:
             index = {info.name.removeprefix("./"): [info.offset_data, info.size] for info in tar if info.isreg()}
     except (tarfile.TarError, EOFError) as error:
-        raise DatasetError(f"{path}: no uncompressed tar, or damaged ({error})") from None
+        raise DatasetError(f"{path}: not an uncompressed tar, or damaged ({error})") from None
     if index and max(offset + size for offset, size in index.values()) > path.stat().st_size:
         raise DatasetError(f"{path}: incomplete, its last image is cut off")
     return index

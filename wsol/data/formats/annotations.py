@@ -40,6 +40,7 @@ class AnnotatedImage:
         size: Width and height that the annotation gives; None if it does not.
         crowds: Annotations of crowds, which are no boxes.
         difficult: Boxes that are marked difficult.
+        coco_id: Its id in a COCO file.
     """
 
     path: str
@@ -50,6 +51,7 @@ class AnnotatedImage:
     size: tuple[int, int] | None = None
     crowds: int = 0
     difficult: int = 0
+    coco_id: int | str | None = None
 
     @property
     def corners(self) -> np.ndarray:
@@ -66,11 +68,13 @@ class Annotations:
         class_names: Classes that it names, also those without an image.
         may_lack_labels: Whether an image without an object is usual in this format (a background image), and so is
             left out where nothing else tells its class.
+        category_ids: Class -> its id in a COCO file; empty for other formats.
     """
 
     images: list[AnnotatedImage]
     class_names: tuple[str, ...] = ()
     may_lack_labels: bool = False
+    category_ids: dict[str, int | str] = field(default_factory=dict)
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -103,7 +107,7 @@ def read_csv(path: Path) -> Annotations:
             for row in rows:
                 _add_csv_row(images, row, f"{path}:{rows.line_num}", has_boxes)
         except csv.Error as error:
-            raise DatasetError(f"{path}:{rows.line_num + 1}: no CSV table ({error})") from None
+            raise DatasetError(f"{path}:{rows.line_num + 1}: not a CSV table ({error})") from None
     return Annotations(list(images.values()))
 
 
@@ -164,22 +168,25 @@ def read_coco(path: Path) -> Annotations:
             else:
                 _add_coco_object(images[number], annotation, label)
     except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}:{error.lineno}: no JSON ({error.msg})") from None
+        raise DatasetError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
-        raise DatasetError(f"{path}: no COCO instances file (nested too deep)") from None
+        raise DatasetError(f"{path}: not a COCO instances file (nested too deep)") from None
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise DatasetError(f"{path}: no COCO instances file ({type(error).__name__}: {error})") from None
+        raise DatasetError(f"{path}: not a COCO instances file ({type(error).__name__}: {error})") from None
     for number, of_image in crowd_labels.items():
         if images[number].label is None and len(of_image) == 1:
             (images[number].label,) = of_image
-    return Annotations(list(images.values()), tuple(labels.values()), may_lack_labels=True)
+    for number, image in images.items():
+        image.coco_id = number
+    ids = {label: number for number, label in labels.items()}
+    return Annotations(list(images.values()), tuple(labels.values()), may_lack_labels=True, category_ids=ids)
 
 
 def _by_id(path: Path, kind: str, items: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     found: dict[Any, dict[str, Any]] = {}
     for item in items:
         if item["id"] in found:
-            raise DatasetError(f"{path}: two entries for {kind} id {item['id']}: number them anew")
+            raise DatasetError(f"{path}: two entries for {kind} id {item['id']}: give each its own id")
         found[item["id"]] = item
     return found
 
@@ -187,7 +194,7 @@ def _by_id(path: Path, kind: str, items: list[dict[str, Any]]) -> dict[Any, dict
 def _coco_image(image: dict[str, Any], where: str) -> AnnotatedImage:
     name = image["file_name"]
     if not isinstance(name, str) or not name:
-        raise DatasetError(f"{where}: file_name {name!r} is no text")
+        raise DatasetError(f"{where}: file_name {name!r} is not text")
     width, height = image.get("width"), image.get("height")
     size = (int(width), int(height)) if width and height else None
     return AnnotatedImage(name, None, [], where, size=size)

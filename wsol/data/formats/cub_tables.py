@@ -67,7 +67,7 @@ def read_boxes(path: Path, row_of: dict[int, int]) -> tuple[np.ndarray, ...]:
     numbers, texts = read_table(path, columns=4)
     boxes = _parsed(path, texts, float).astype(np.float64).reshape(-1, 4)
     for line in np.flatnonzero(~(np.abs(boxes) < LARGEST).all(axis=1)) + 1:
-        raise DatasetError(f"{path}:{line}: {' '.join(texts[line - 1])!r} are no numbers of pixels")
+        raise DatasetError(f"{path}:{line}: {' '.join(texts[line - 1])!r} are not numbers of pixels")
     return group_rows(_rows(path, numbers, row_of), boxes, len(row_of))
 
 

@@ -54,9 +54,9 @@ def read_voc(path: Path) -> VocImage:
         raise DatasetError(f"{path}: {error.strerror}") from None
     # A file of another encoding, or one nested without end, fails in these ways.
     except (ElementTree.ParseError, ValueError, OverflowError, LookupError, RecursionError) as error:
-        raise DatasetError(f"{path}: no Pascal VOC annotation ({error})") from None
+        raise DatasetError(f"{path}: not a Pascal VOC annotation ({error})") from None
     if not np.isfinite(corners).all():
-        raise DatasetError(f"{path}: a box has a corner that is no number")
+        raise DatasetError(f"{path}: a box has a corner that is not a number")
     names = {(o.findtext("name") or "").strip() for o in objects}
     if len(names) > 1:
         raise DatasetError(f"{path}: objects of several classes ({', '.join(sorted(names))}), but an image has one")

@@ -142,7 +142,7 @@ def safe_name(name: str, archive: Path) -> str:
         HostileArchiveError: If it does not.
     """
     if any("\ud800" <= character <= "\udfff" for character in name):
-        raise HostileArchiveError(f"{archive}: refused, the name of its member {name!r} is no text")
+        raise HostileArchiveError(f"{archive}: refused, the name of its member {name!r} is not text")
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts or not path.parts
     if outside or "\\" in name or "\0" in name or ":" in path.parts[0]:

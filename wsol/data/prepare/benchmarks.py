@@ -288,7 +288,7 @@ def _link_packed(root: Path, path: Path, say: Callable[[str], None]) -> None:
 def _download_missing(name: str, root: Path, say: Callable[[str], None]) -> None:
     for archive in missing_archives(name, root):
         if archive.url is None:
-            say(f"{archive.name}: fetch it by hand from {archive.where} ({archive.holds})")
+            say(f"{archive.name}: download it by hand from {archive.where} ({archive.holds})")
             continue
         path = download(archive.url, root / DOWNLOADS / archive.name, archive.md5)
         _unpack_once(name, root, path, packed=False, say=say)

@@ -44,7 +44,7 @@ def download(url: str, target: Path, md5: str | None = None) -> Path:
         fetch(url, part, target.name, check)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
-        raise DatasetError(f"{url}: {reason}; run the command again to go on, or fetch it by hand") from None
+        raise DatasetError(f"{url}: {reason}; run the command again to continue, or download it by hand") from None
     if md5 is not None and file_digest(part, "md5") != md5:
         part.unlink()
         raise DatasetError(f"{url}: wrong MD5, expected {md5}; the file was removed, run the command again")

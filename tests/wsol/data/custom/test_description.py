@@ -20,8 +20,8 @@ from wsol.data import DatasetError, load_dataset
         ("a: &a [x]\nsplits: {test: {images: *a}}", r"the alias \*a is not read here"),
         ("classes: 1000001\nsplits: {test: {images: test}}", r"not between 1 and 1,000,000"),
         ("classes: 0\nsplits: {test: {images: test}}", "not between 1"),
-        ("classes: true\nsplits: {test: {images: test}}", "no list of different names"),
-        ("classes: [a, a]\nsplits: {test: {images: test}}", "no list of different names"),
+        ("classes: true\nsplits: {test: {images: test}}", "must be a list of different names"),
+        ("classes: [a, a]\nsplits: {test: {images: test}}", "must be a list of different names"),
         ("name: ../x\nsplits: {test: {images: test}}", "write a name without"),
         ("splits: {test: {images: test/cup/a.jpg}}", "is a file, expected a folder"),
     ],
@@ -49,12 +49,12 @@ def test_a_list_of_boxes(tmp_path: Path) -> None:
     files = {"photos/a.jpg": picture("a", 60, 40), "boxes.csv": b"path,label,x0,y0,x1,y1\na.jpg,cup,1,2,30,30\n"}
     write_files(tmp_path, files)
     with pytest.raises(
-        DatasetError, match=r"boxes\.csv: a list of boxes is no dataset: write .*dataset\.yaml"
+        DatasetError, match=r"boxes\.csv: a list of boxes is not a dataset: write .*dataset\.yaml"
     ) as error:
         load_dataset(tmp_path / "boxes.csv")
     line = str(error.value).split("the line '")[1].split("'")[0].replace("FOLDER", "photos")
     assert yaml.safe_load(line)
     (tmp_path / "dataset.yaml").write_text(line)
     assert load_dataset(tmp_path).ground_truth.image_ids == ("a.jpg",)
-    with pytest.raises(DatasetError, match=r"a\.jpg: is no dataset; name a folder, or a dataset\.yaml"):
+    with pytest.raises(DatasetError, match=r"a\.jpg: is not a dataset; name a folder, or a dataset\.yaml"):
         load_dataset(tmp_path / "photos/a.jpg")

@@ -49,8 +49,8 @@ def kinds(dataset: LocalizationDataset) -> list[tuple[str, str]]:
         ("30,20,80,20.9", "box without area"),
         ("70,50,20,15", r"inverted box.*may be x, y, width, height"),
         ("80,60,79,75", "inverted box"),
-        ("nan,nan,nan,nan", "box that is no numbers"),
-        ("1,2,inf,4", "box that is no numbers"),
+        ("nan,nan,nan,nan", "box corner that is not a number"),
+        ("1,2,inf,4", "box corner that is not a number"),
         ("1,2,1e300,4", "box outside the image"),
     ],
 )

@@ -177,9 +177,9 @@ def test_malformed_csv(csv: str, message: str, mugs: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "test.json:1: no JSON"),
-        ("[]", "test.json: no COCO instances file"),
-        (json.dumps({"images": []}), "no COCO instances file (KeyError: 'categories')"),
+        ("{", "test.json:1: not JSON"),
+        ("[]", "test.json: not a COCO instances file"),
+        (json.dumps({"images": []}), "not a COCO instances file (KeyError: 'categories')"),
         (json.dumps(coco(annotations=[{"image_id": 8, "category_id": 3, "bbox": [1, 2, 3, 4]}])), "(KeyError: 8)"),
         (json.dumps(coco(annotations=[{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3]}])), "is not [x, y, width"),
         (
@@ -207,7 +207,7 @@ def test_malformed_coco(content: str, message: str, tmp_path: Path) -> None:
         ("splits: {test: {images: fotos}}", "fotos does not exist"),
         ("splits: {test: {images: photos, boxes: dataset.yaml}}", "expected a .csv file, a COCO .json file or"),
         ("splits: {test: {images: photos, boxes: photos}}", "photos: no .xml file below it"),
-        ("classes: [a, a]\nsplits: {test: {images: photos}}", "'classes' is no list of different names"),
+        ("classes: [a, a]\nsplits: {test: {images: photos}}", "'classes' must be a list of different names"),
         ("classes: [mug]\nsplits: {test: {images: photos, boxes: test.csv}}", "class 'cup' is not among mug"),
     ],
 )

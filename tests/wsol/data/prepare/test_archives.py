@@ -206,6 +206,6 @@ def test_a_method_nobody_has_and_a_name_that_is_no_text(tmp_path: Path) -> None:
     root.mkdir()
     with pytest.raises(DatasetError, match="damaged, incomplete or no archive"):
         unpack(path, root, everything)
-    with pytest.raises(HostileArchiveError, match="is no text"):
+    with pytest.raises(HostileArchiveError, match="is not text"):
         unpack(hostile_tar(tmp_path / "u.tar", "\udcff.txt", size=4), root, everything)
     assert tree(root) == {}

@@ -180,6 +180,6 @@ def test_downloads_what_has_an_address(tmp_path: Path, said: list[str], monkeypa
     assert asked == [
         (True, "CUB_200_2011.tgz", 32), (True, "segmentations.tgz", 32), (True, "wsolevaluation-master.zip", None)
     ]  # fmt: skip
-    assert "CUBV2.tar: fetch it by hand from https://github.com/clovaai/wsolevaluation#cubv2 (val images)" in said
+    assert "CUBV2.tar: download it by hand from https://github.com/clovaai/wsolevaluation#cubv2 (val images)" in said
     prepare("cub", tmp_path / "data", downloading=True, say=said.append)
     assert len(asked) == 3

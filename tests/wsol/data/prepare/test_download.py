@@ -73,7 +73,7 @@ def test_resumes_where_it_was_cut(server: Server, tmp_path: Path) -> None:
     server.cut = 1_200_000
     target = tmp_path / "file"
     for _ in range(2):
-        with pytest.raises(DatasetError, match="run the command again to go on"):
+        with pytest.raises(DatasetError, match="run the command again to continue"):
             download(url(server), target, MD5)
         assert not target.exists()
     assert download(url(server), target, MD5).read_bytes() == BODY
