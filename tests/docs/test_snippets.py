@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +71,10 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(("photos/a.jpg", "photos/b.jpg", "bird.jpg", "photo.jpg")):
         (folder / name).parent.mkdir(exist_ok=True)
         example_image(number).save(folder / name)
+    clip = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 5, (96, 96))
+    for number in range(6):
+        clip.write(np.array(example_image(number))[:, :, ::-1])
+    clip.release()
     write_tar(folder / "CUB_200_2011.tgz", cub_archive(), "gz")
     write_files(folder / "data", cub_archive())
     generator = np.random.default_rng(0)
