@@ -87,10 +87,12 @@ class Consumer(Generic[Item]):
         """
         if self._failure is not None:
             raise self._failure
+        if not self._thread.is_alive():
+            # Not before: whoever makes items may first fork processes, which goes best without threads.
+            self._thread.start()
         self._waiting.put(item)
 
     def __enter__(self) -> Consumer[Item]:
-        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
@@ -106,6 +108,8 @@ class Consumer(Generic[Item]):
             raise self._failure from None
 
     def _finish(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._waiting.put(None)
         self._thread.join()
 

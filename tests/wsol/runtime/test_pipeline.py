@@ -54,6 +54,12 @@ def test_items_are_consumed_in_order_by_another_thread():
     assert {thread for _, thread in seen}.isdisjoint({threading.current_thread()})
 
 
+def test_nothing_to_consume_takes_no_thread():
+    before = threading.active_count()
+    with Consumer(divide):
+        assert threading.active_count() == before
+
+
 def test_only_so_many_items_wait():
     release, seen = threading.Event(), []
 
