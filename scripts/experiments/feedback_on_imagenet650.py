@@ -137,11 +137,10 @@ class Halves:
 def run(photographs: Photographs, halves: Halves, name: str, seed: int) -> tuple[list[dict[str, Any]], list[Any]]:
     """Train both halves, judge each image once; rows of every step, and rows of the attention shift."""
     trained = [halves.train(name, seed, half) for half in (0, 1)]
-    parts = [halves.apply(model, 1 - half) for half, (model, _) in enumerate(trained)]
+    # The even images are judged by the network of the odd ones, and the odd ones by that of the even ones.
+    parts = [halves.apply(trained[1 - half][0], half) for half in (0, 1)]
     loss = max(loss for _, loss in trained)
-    features, logits = (torch.empty(one.shape[0], len(halves.labels), *one.shape[2:]) for one in parts[0])
-    for half, (its_features, its_logits) in enumerate(parts):
-        features[:, 1 - half :: 2], logits[:, 1 - half :: 2] = its_features, its_logits
+    features, logits = (in_order(*its_halves) for its_halves in zip(*parts, strict=True))
     protocol = get_protocol(WSOLEVALUATION)
     thresholds = Thresholds(protocol.threshold_for("imagenet"))
     rows = []
@@ -162,6 +161,13 @@ def run(photographs: Photographs, halves: Halves, name: str, seed: int) -> tuple
         values = {key: round(float(value), 3) for key, value in found.items()}
         rows.append({"configuration": name, "seed": seed, "epochs": EPOCHS, "step": step, "loss": loss, **values})
     return rows, [] if len(features) == 1 else shift_rows(halves, name, seed, features, logits, thresholds.fixed)
+
+
+def in_order(even: Tensor, odd: Tensor) -> Tensor:
+    """Values (T, N, …) of all images from those of the even and of the odd ones."""
+    values = torch.empty(even.shape[0], even.shape[1] + odd.shape[1], *even.shape[2:])
+    values[:, 0::2], values[:, 1::2] = even, odd
+    return values
 
 
 def shift_rows(

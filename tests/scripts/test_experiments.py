@@ -158,3 +158,11 @@ def test_the_errors_of_a_list_are_those_of_its_boxes(script) -> None:
     (spoiled,) = published.spoil([true[None]], draw=0)
     assert spoiled == pytest.approx(pseudo[None])
     assert published.quality()["mean_iou"] == pytest.approx(100 * 0.06 / 0.14, abs=0.5)
+
+
+def test_halves_come_back_in_the_order_of_the_images(script) -> None:
+    import torch
+
+    values = torch.arange(2 * 5 * 3, dtype=torch.float32).reshape(2, 5, 3)
+    found = script("feedback_on_imagenet650").in_order(values[:, 0::2], values[:, 1::2])
+    assert found.tolist() == values.tolist()
