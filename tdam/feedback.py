@@ -78,13 +78,20 @@ class FeedbackBlock(nn.Module):
 
     def norm_at(self, name: str, step: int) -> nn.Module:
         """The norm called `name` ("bn3", or "conv3.bn" inside a child) of a step (from 0)."""
-        return self.get_submodule(f"{name}_{step}" if step else name)
+        return self._part(f"{name}_{step}" if step else name)
 
     def conv_norm(self, conv: str, norm: str, x: Tensor, step: int) -> Tensor:
         """A convolution and the norm of a step; where `fold_norms` folded them, the step's own convolution."""
         parent, _, leaf = conv.rpartition(".")
-        folded = f"{leaf}_{step}" in self.get_submodule(parent)._modules
-        return self.norm_at(norm, step)(self.get_submodule(f"{conv}_{step}" if folded else conv)(x))
+        folded = hasattr(self._part(parent) if parent else self, f"{leaf}_{step}")
+        return self.norm_at(norm, step)(self._part(f"{conv}_{step}" if folded else conv)(x))
+
+    def _part(self, name: str) -> nn.Module:
+        """A module of the block by its dotted name; PyTorch 2.5 cannot compile calls of `get_submodule`."""
+        module: nn.Module = self
+        for child in name.split("."):
+            module = getattr(module, child)
+        return module
 
     def forward(self, x: Tensor) -> Tensor:
         """Run all steps and return the output of the last (B, Ct, h, w)."""

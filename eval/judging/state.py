@@ -52,7 +52,7 @@ def save_state(path: Path, done: Done, metrics: Mapping[str, Metric], facts: Map
     """
     tensors = {key: value.contiguous() for key, value in _states(metrics).items()}
     metadata = {"done": json.dumps(asdict(done)), "facts": _as_json(facts)}
-    write_checked(path, safetensors.torch.save({"": torch.zeros(0), **tensors}, metadata))
+    write_checked(path, safetensors.torch.save({"": torch.zeros(1), **tensors}, metadata))
 
 
 def load_state(path: Path, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Done:

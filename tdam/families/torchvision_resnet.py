@@ -10,8 +10,8 @@ from tdam.feedback import Family, FeedbackBlock, Segment
 from tdam.gate import add_stage_gate
 
 
-class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
-    """torchvision's BasicBlock with feedback; distance 1 repeats conv2, 2 repeats conv1 and conv2."""
+class ResNetFeedbackBlock(FeedbackBlock):
+    """What both of torchvision's residual blocks share."""
 
     # torchvision has no types that a checker reads.
     conv1: nn.Conv2d
@@ -19,22 +19,8 @@ class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
     relu: nn.ReLU
     downsample: nn.Module | None
 
-    def segments(self) -> tuple[Segment, ...]:
-        """conv1 to its activation; conv2 and its norm."""
-        return (
-            Segment(self._first, self.conv1.in_channels, ("bn1",)),
-            Segment(self._second, self.conv2.in_channels, ("bn2",)),
-        )
-
     def _first(self, x: Tensor, step: int) -> Tensor:
         return self.relu(self.conv_norm("conv1", "bn1", x, step))
-
-    def _second(self, x: Tensor, step: int) -> Tensor:
-        return self.conv_norm("conv2", "bn2", x, step)
-
-    def out_channels(self) -> int:
-        """Channels of conv2."""
-        return self.conv2.out_channels
 
     def skip(self, x: Tensor) -> Tensor:
         """The shortcut, projected where the block changes the map's shape."""
@@ -45,14 +31,28 @@ class BasicFeedbackBlock(FeedbackBlock, BasicBlock):
         return self.relu(top + shortcut)
 
 
-class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
+class BasicFeedbackBlock(ResNetFeedbackBlock, BasicBlock):
+    """torchvision's BasicBlock with feedback; distance 1 repeats conv2, 2 repeats conv1 and conv2."""
+
+    def segments(self) -> tuple[Segment, ...]:
+        """conv1 to its activation; conv2 and its norm."""
+        return (
+            Segment(self._first, self.conv1.in_channels, ("bn1",)),
+            Segment(self._second, self.conv2.in_channels, ("bn2",)),
+        )
+
+    def _second(self, x: Tensor, step: int) -> Tensor:
+        return self.conv_norm("conv2", "bn2", x, step)
+
+    def out_channels(self) -> int:
+        """Channels of conv2."""
+        return self.conv2.out_channels
+
+
+class BottleneckFeedbackBlock(ResNetFeedbackBlock, Bottleneck):
     """torchvision's Bottleneck with feedback; distance m repeats the last m of its three convolutions."""
 
-    conv1: nn.Conv2d
-    conv2: nn.Conv2d
     conv3: nn.Conv2d
-    relu: nn.ReLU
-    downsample: nn.Module | None
 
     def segments(self) -> tuple[Segment, ...]:
         """conv1, conv2 and conv3, each with its norm, the first two with their activation."""
@@ -61,9 +61,6 @@ class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
             Segment(self._second, self.conv2.in_channels, ("bn2",)),
             Segment(self._third, self.conv3.in_channels, ("bn3",)),
         )
-
-    def _first(self, x: Tensor, step: int) -> Tensor:
-        return self.relu(self.conv_norm("conv1", "bn1", x, step))
 
     def _second(self, x: Tensor, step: int) -> Tensor:
         return self.relu(self.conv_norm("conv2", "bn2", x, step))
@@ -74,14 +71,6 @@ class BottleneckFeedbackBlock(FeedbackBlock, Bottleneck):
     def out_channels(self) -> int:
         """Channels of conv3."""
         return self.conv3.out_channels
-
-    def skip(self, x: Tensor) -> Tensor:
-        """The shortcut, projected where the block changes the map's shape."""
-        return x if self.downsample is None else self.downsample(x)
-
-    def merge(self, top: Tensor, shortcut: Tensor) -> Tensor:
-        """Sum and activation."""
-        return self.relu(top + shortcut)
 
 
 class FeedbackResNet(ResNet):
