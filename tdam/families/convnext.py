@@ -38,7 +38,8 @@ class ConvNeXtFeedbackBlock(FeedbackBlock, ConvNeXtBlock):
     def _expand_layers(self, x: Tensor) -> Tensor:
         x = self.mlp.drop1(self.mlp.act(self.mlp.fc1(x)))
         # ConvNeXt V2 has a global response norm in this place.
-        return (self.mlp.grn if hasattr(self.mlp, "grn") else self.mlp.norm)(x)
+        norm = getattr(self.mlp, "grn" if hasattr(self.mlp, "grn") else "norm")
+        return norm(x)
 
     def _project(self, x: Tensor, step: int) -> Tensor:
         return self._pointwise(lambda x: self.mlp.drop2(self.mlp.fc2(x)), x)
