@@ -176,7 +176,9 @@ def test_a_table_marks_what_is_beyond_chance():
         Difference("top1_loc", 40.0, 39.5, -0.5, -2.0, 1.0),
         Difference("max_box_acc", 60.0, 61.0, 1.0, None, None),
     )
-    text = printed(comparison_table(Comparison(("one", "other"), 12, rows, ())))
+    table = comparison_table(Comparison(("one", "other"), 12, rows, ()))
+    assert [column.justify for column in table.columns] == ["left", "right", "right", "right", "right"]
+    text = printed(table)
     lines = [line.split() for line in text.splitlines()]
     assert text.startswith("other against one, last step, 12 images")
     assert ["figure", "one", "other", "difference", "95", "%", "interval"] in lines
@@ -184,6 +186,15 @@ def test_a_table_marks_what_is_beyond_chance():
     assert ["Top-1", "Loc", "40.00", "39.50", "-0.50", "[-2.00,", "+1.00]"] in lines
     assert ["MaxBoxAcc", "60.00", "61.00", "+1.00"] in lines
     assert "* where it holds no zero. Figures of the whole split have no paired interval." in " ".join(text.split())
+
+
+def test_every_other_result_is_compared_with_the_first(monkeypatch):
+    read = {name: result(name, seed) for seed, name in enumerate(("one", "two", "three"))}
+    monkeypatch.setattr("eval.output.compare.read_result", lambda path: read[path.name])
+    comparisons = compare_all([Path(name) for name in read], 20)
+    assert [one.names for one in comparisons] == [("one", "two"), ("one", "three")]
+    for comparison, name in zip(comparisons, ("two", "three"), strict=True):
+        assert comparison.differences == compare(read["one"], read[name], 20).differences
 
 
 @pytest.mark.parametrize("replicates", [0, 20])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,7 @@ def test_chunks_are_written_below_each_other_and_read_as_they_were(judged, tmp_p
     text = (tmp_path / "p.csv").read_text()
     assert text.count("image,step") == 1
     assert text.startswith("image,step,label,label_name,")
+    assert not re.search(r"\d\.\d{7}", text), "six digits of a number are written"
     read = read_predictions(tmp_path / "p.csv")
     for column in table.columns:
         if pd.api.types.is_numeric_dtype(table[column]):

@@ -228,6 +228,7 @@ def test_ways_to_a_threshold_as_a_table():
     assert [column.header for column in table.columns] == [
         *("threshold", "boxes\nused", "GT-\nknown", "Top-1\nLoc", "Top-5\nLoc", "below\noracle")
     ]
+    assert [column.justify for column in table.columns] == ["left"] * 2 + ["right"] * 4
     cells = list(zip(*(column.cells for column in table.columns), strict=True))
     assert cells[0] == ("otsu (per map)", "none", "50.00", "40.00", "–", "9.50")
     assert [row[:2] for row in cells[1:]] == [
