@@ -74,7 +74,7 @@ def refuse(rank):
     raise UserError(f"{rank} refuses")
 
 
-def test_files_of_other_folders_travel_to_the_first_process_and_what_it_says_is_heard_by_all(tmp_path):
+def test_files_travel_to_the_first_process_and_its_words_to_all(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
