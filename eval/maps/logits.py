@@ -6,6 +6,7 @@ Two-stage rows of the literature (PSOL, GenPromp, C2AM) take the class from one 
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ def read_logits(path: Path, ground_truth: GroundTruth) -> npt.NDArray[np.float32
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, logits = file["image_ids"].astype(str).tolist(), file["logits"]
-    except (KeyError, zlib.error, *UNREADABLE) as error:
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error, *UNREADABLE) as error:
         raise UserError(f"--logits {path} is not {FORMAT}: {error}") from error
     if logits.ndim != 2 or len(logits) != len(ids) or not np.issubdtype(logits.dtype, np.floating):
         raise UserError(f"--logits {path} is not {FORMAT}: {len(ids)} ids, logits {logits.shape} of {logits.dtype}")

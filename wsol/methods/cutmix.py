@@ -27,6 +27,7 @@ class CutMix(Method):
 
     def __init__(self, network: nn.Module, beta: float = 1.0, prob: float = 1.0, **options: Any) -> None:
         super().__init__(network, **options)
+        self.num_classes = num_classes_of(network)
         self.beta = beta
         self.prob = prob
 
@@ -45,7 +46,7 @@ class CutMix(Method):
         return super().forward(mixed, self._mixed_labels(targets, targets[partner], kept))
 
     def _mixed_labels(self, targets: Tensor, pasted: Tensor, kept: float) -> Tensor:
-        classes = num_classes_of(self.network)
+        classes = self.num_classes
         own, other = (F.one_hot(ids, classes).float() for ids in (targets, pasted))
         mixed = kept * own + (1 - kept) * other
         return mixed * (1 - self.label_smoothing) + self.label_smoothing / classes

@@ -108,7 +108,7 @@ def test_a_place_without_maps_and_a_compressed_tar_are_refused(folder, tmp_path)
         FolderMaps(tmp_path / "nowhere", truth).steps  # noqa: B018
     with tarfile.open(tmp_path / "maps.tar", "w:gz"):
         pass
-    with pytest.raises(UserError, match=r"maps\.tar: no uncompressed tar"):
+    with pytest.raises(UserError, match=r"maps\.tar: not an uncompressed tar"):
         FolderMaps(tmp_path / "maps.tar", truth).steps  # noqa: B018
 
 
