@@ -66,6 +66,18 @@ def test_order_and_processes_change_nothing() -> None:
     assert parts[0].interval(2) == whole.interval(2)
 
 
+def test_batches_add_up_to_the_weighted_mean_of_all() -> None:
+    random = np.random.default_rng(3)
+    values, weights = random.random((90, 2)), random.random(90)
+    bootstrap = Bootstrap(num_figures=2, replicates=50)
+    for start, end in ((0, 40), (40, 70), (70, 90)):
+        part = slice(start, end)
+        bootstrap.update(np.arange(90)[part], values[part], weights[part])
+    for figure in range(2):
+        expected = 100 * np.average(values[:, figure], weights=weights)
+        assert bootstrap.interval(figure).value == pytest.approx(expected)
+
+
 def test_paired_difference_is_narrower_than_the_two_intervals_apart() -> None:
     first = hits(2000, 0.6, seed=5)
     second = first ^ hits(2000, 0.03, seed=6)
