@@ -31,7 +31,6 @@ ROOMS = {
 }
 # They start other processes, read large lists or evaluate networks; what only they would notice counts as not noticed.
 LEFT_OUT = (
-    "tests/eval/judging/test_process.py::test_files_travel_to_the_first_process_and_its_words_to_all",
     "tests/eval/judging/test_split.py::test_two_processes_count_the_same_integers",
     "tests/eval/judging/test_split.py::test_a_flipped_bit_anywhere_in_what_a_killed_run_left_is_refused_or_changes_nothing",
     "tests/eval/analysis/test_intervals.py::test_interval_covers_the_truth_in_about_95_of_100",

@@ -1,19 +1,17 @@
-"""Processes: who judges what, and how they find each other; the others are stood in for, `test_split` starts some."""
+"""Processes: who judges what, and how they find each other; the others are stood in for, `test_split` and `test_evaluation` start some."""
 
 from __future__ import annotations
 
-import os
-import socket
-from pathlib import Path
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
-import eval.judging.process
 from eval.judging.process import Process, end_process, start_process
-from tdam.errors import UserError
+from tdam.errors import UsageError, UserError
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -50,38 +48,54 @@ def test_several_processes_wait_and_gather_in_order_of_rank(monkeypatch):
     assert not second.is_first
 
 
-def in_a_group(rank, port, folder, answers):
-    """Each process in a working directory of its own; 0 and 2 share theirs, 1 is on another machine."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    eval.judging.process.BLOCK = 2
-    own = folder / f"machine-{rank % 2}"
-    own.mkdir(exist_ok=True)
-    os.chdir(own)
-    process, _ = start_process("cpu")
-    paths = [Path(f"{number}.bin") for number in range(3)]
-    paths[rank].write_bytes(bytes([rank]) * (5 * rank))
-    process.collect(paths)
-    heard = process.first_only(lambda: f"from {process.rank}")
-    try:
-        process.first_only(lambda: refuse(process.rank))
-    except UserError as error:
-        heard += f", {error}"
-    answers[rank] = heard
-    end_process()
+class Threads:
+    """A process group of threads, in the place of torch.distributed."""
+
+    def __init__(self, monkeypatch, count):
+        self.count, self.own, self.together = count, threading.local(), threading.Barrier(count, timeout=10)
+        self.values, self.ways = [None] * count, [queue.Queue() for _ in range(count)]
+        for name in ("barrier", "all_gather_object", "send", "recv"):
+            monkeypatch.setattr(dist, name, getattr(self, name))
+
+    def run(self, work):
+        def member(rank):
+            self.own.rank = rank
+            return work(rank)
+
+        with ThreadPoolExecutor(self.count) as pool:
+            return list(pool.map(member, range(self.count)))
+
+    def barrier(self):
+        self.together.wait()
+
+    def all_gather_object(self, values, value):
+        self.values[self.own.rank] = value
+        self.together.wait()
+        values[:] = self.values
+        self.together.wait()
+
+    def send(self, tensor, dst):
+        assert dst == 0
+        self.ways[self.own.rank].put(tensor.clone())
+
+    def recv(self, tensor, src):
+        sent = self.ways[src].get(timeout=10)
+        assert (sent.shape, sent.dtype) == (tensor.shape, tensor.dtype)
+        tensor.copy_(sent)
+        return src
 
 
-def refuse(rank):
-    raise UserError(f"{rank} refuses")
+def test_files_travel_to_the_first_process(tmp_path, monkeypatch):
+    """0 and 2 share a folder; 1 is on another machine."""
+    monkeypatch.setattr("eval.judging.process.BLOCK", 2)
 
+    def collect(rank):
+        own = tmp_path / f"machine-{rank % 2}"
+        own.mkdir(exist_ok=True)
+        (own / f"{rank}.bin").write_bytes(bytes([rank]) * (5 * rank))
+        Process(rank, 3).collect([own / f"{number}.bin" for number in range(3)])
 
-def test_files_travel_to_the_first_process_and_its_words_to_all(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with mp.Manager() as manager:
-        answers = manager.dict()
-        mp.spawn(in_a_group, args=(port, tmp_path, answers), nprocs=3)
-        assert dict(answers) == dict.fromkeys(range(3), "from 0, 0 refuses")
+    Threads(monkeypatch, 3).run(collect)
     first, other = tmp_path / "machine-0", tmp_path / "machine-1"
     assert {path.name: path.read_bytes() for path in first.iterdir()} == {
         "0.bin": b"",
@@ -89,6 +103,22 @@ def test_files_travel_to_the_first_process_and_its_words_to_all(tmp_path):
         "2.bin": bytes([2]) * 10,
     }
     assert [path.name for path in other.iterdir()] == ["1.bin"]
+
+
+def test_what_the_first_process_works_out_is_heard_by_all(monkeypatch):
+    answers = Threads(monkeypatch, 3).run(lambda rank: Process(rank, 3).first_only(lambda: f"from {rank}"))
+    assert answers == ["from 0"] * 3
+    assert Process().first_only(lambda: "alone") == "alone"
+
+    def refuse(rank):
+        raise UsageError(f"{rank} refuses")
+
+    def heard(rank):
+        with pytest.raises(UserError, match="0 refuses") as refused:
+            Process(rank, 3).first_only(lambda: refuse(rank))
+        return refused.type
+
+    assert Threads(monkeypatch, 3).run(heard) == [UsageError, UserError, UserError]
 
 
 class Group:
