@@ -1,4 +1,4 @@
-"""Processes: who judges what, and how they find each other; the others are stood in for, `test_split` and `test_evaluation` start some."""
+"""Processes: who judges what, and how they find each other; `test_split` and `test_evaluation` start real ones."""
 
 from __future__ import annotations
 
