@@ -49,7 +49,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_dataset(tmp_path / "cups")
     shutil.copytree(folder / "val", folder / "train")
     shutil.copy(folder / "val.csv", folder / "train.csv")
-    (tmp_path / "own_networks.py").write_text(OWN)
+    (tmp_path / "networks_of_mine.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -72,21 +72,21 @@ def same_logits(opened: wsol.TrainedNetwork, path: Path, network: nn.Module) -> 
 
 
 def test_a_function_of_ones_own(data: Path) -> None:
-    path = train("own_networks:build", data, "--model-args", "width=12", "classes=9")
+    path = train("networks_of_mine:build", data, "--model-args", "width=12", "classes=9")
     config = tdam.read_config(path)
     assert config["model_args"] == {"width": 12, "classes": 9}
     assert config["num_classes"] == len(CLASSES), "the classifier of nine classes is replaced"
-    opened = wsol.open_network("own_networks:build", path)
+    opened = wsol.open_network("networks_of_mine:build", path)
     assert opened.class_names == CLASSES
     assert opened.input_size == (64, 64)
-    results = judge("--model", "own_networks:build", "--checkpoint", str(path), "--dataset", str(data))
-    found = judge("--model", "own_networks:build", "--dataset", str(data), "--restart")
+    results = judge("--model", "networks_of_mine:build", "--checkpoint", str(path), "--dataset", str(data))
+    found = judge("--model", "networks_of_mine:build", "--dataset", str(data), "--restart")
     assert results["network"]["weights_sha256"] == found["network"]["weights_sha256"], "found where it was written"
 
-    from own_networks import Own
+    from networks_of_mine import Own
 
     same_logits(opened, path, Own(12, len(CLASSES)))
-    with pytest.raises(CheckpointError, match=r"own_networks:build, a function, which a file alone may not call"):
+    with pytest.raises(CheckpointError, match=r"networks_of_mine:build, a function, which a file alone may not call"):
         wsol.open_network(path)
 
 
@@ -118,17 +118,17 @@ def test_hugging_face_from_a_folder_opens_without_the_folder(data: Path, tmp_pat
 
 
 def test_the_classifier_alone_learns_faster_and_starts_as_asked(data: Path) -> None:
-    path = train("own_networks:build", data, "--classifier-std", "0", "--lr", "1e-12")
-    opened = wsol.open_network("own_networks:build", path)
+    path = train("networks_of_mine:build", data, "--classifier-std", "0", "--lr", "1e-12")
+    opened = wsol.open_network("networks_of_mine:build", path)
     assert not opened.model.last.weight.abs().gt(1e-6).any()
     assert opened.model.conv.weight.abs().gt(1e-3).any()
 
 
 def test_what_could_not_be_opened_again_is_refused_before_training(data: Path) -> None:
     with pytest.raises(UserError, match="builds another network the second time"):
-        train("own_networks:random_width", data)
+        train("networks_of_mine:random_width", data)
     with pytest.raises(UserError, match="itself decides on its weights"):
-        train("own_networks:build", data, "--init", "pretrained")
+        train("networks_of_mine:build", data, "--init", "pretrained")
 
 
 @pytest.mark.parametrize("method", METHODS)
