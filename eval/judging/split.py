@@ -302,9 +302,8 @@ class Judging:
         Counters and faults are the same in every process; the first one has the records of all.
         """
         process = self._process
-        process.wait()
         record_files = [record_path(self._folder, rank) for rank in range(process.count)]
-        process.collect(record_files)
+        process.collect(record_files)  # waits for all
         for metric in self._counters.values():
             metric.sync()
         all_faults: dict[str, str] = {}

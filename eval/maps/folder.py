@@ -17,7 +17,7 @@ import numpy.typing as npt
 from eval.maps.source import MapBatch, OnError
 from tdam.errors import UserError
 from tdam.files import replacing
-from wsol.data import GroundTruth
+from wsol.data import GroundTruth, ImageError
 from wsol.data.files.stores import Folder, ImageStore
 from wsol.data.files.stores_tar import TarImages, TarShards
 from wsol.runtime.pipeline import prefetch
@@ -174,10 +174,14 @@ def read_score_map(store: ImageStore, image_id: str) -> tuple[npt.NDArray[np.flo
         UserError: If the file is missing, unreadable, of a wrong shape or type, or leaves [0, 1].
     """
     path = store.where(_member(image_id))
-    if not store.exists(_member(image_id)):
-        raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy")
     try:
-        stored = _read_array(store.read(_member(image_id)))
+        content = store.read(_member(image_id))
+    except ImageError as error:
+        if store.exists(_member(image_id)):
+            raise
+        raise UserError(f"{path} is missing: one .npy per image is needed, named <image id>.npy") from error
+    try:
+        stored = _read_array(content)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is not a readable .npy array ({reason}): write it again") from error
