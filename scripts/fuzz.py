@@ -226,6 +226,16 @@ def description(random_: random.Random, folder: Path) -> None:
     check(load_dataset(folder, "test"), folder)
 
 
+def spoil(random_: random.Random, tables: dict[str, list[str]], separator: str) -> None:
+    """Put something else into one or two fields of the tables."""
+    for _ in range(random_.randint(1, 2)):
+        rows = random_.choice(list(tables.values()))
+        place = random_.randrange(len(rows))
+        parts = rows[place].split(separator)
+        parts[random_.randrange(len(parts))] = random_.choice(NUMBERS + TEXTS)
+        rows[place] = separator.join(parts)
+
+
 @kind("lists as wsolevaluation has them")
 def lists(random_: random.Random, folder: Path) -> None:
     ids = [f"{i}.png" for i in range(3)]
@@ -235,12 +245,7 @@ def lists(random_: random.Random, folder: Path) -> None:
         "image_sizes": [f"{i},24,16" for i in ids],
         "localization": [f"{i},2,3,20,12" for i in ids],
     }
-    for _ in range(random_.randint(1, 2)):
-        rows = random_.choice(list(tables.values()))
-        place = random_.randrange(len(rows))
-        parts = rows[place].split(",")
-        parts[random_.randrange(len(parts))] = random_.choice(NUMBERS + TEXTS)
-        rows[place] = ",".join(parts)
+    spoil(random_, tables, ",")
     for name, rows in tables.items():
         text = "\n".join(rows).encode()
         (folder / f"{name}.txt").write_bytes(damaged(random_, text) if random_.random() < 0.1 else text)
@@ -260,12 +265,7 @@ def cub(random_: random.Random, folder: Path) -> None:
     }
     for number in range(1, 4):
         picture(random_, folder / f"images/a/{number}.png")
-    for _ in range(random_.randint(1, 2)):
-        rows = random_.choice(list(tables.values()))
-        place = random_.randrange(len(rows))
-        parts = rows[place].split(" ")
-        parts[random_.randrange(len(parts))] = random_.choice(NUMBERS + TEXTS)
-        rows[place] = " ".join(parts)
+    spoil(random_, tables, " ")
     for name, rows in tables.items():
         (folder / f"{name}.txt").write_bytes("\n".join(rows).encode() + b"\n")
     check(load_dataset(folder, "test"), folder)

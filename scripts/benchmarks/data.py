@@ -12,7 +12,6 @@ Everything is measured in one run on this machine:
 
 from __future__ import annotations
 
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 import torch
 import tyro
+from machine import machine
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader
@@ -50,7 +50,7 @@ def main(model: str = "resnet_mini_tdam", checkpoint: Path | None = None, images
         images: Images of minibirds to judge.
     """
     console = Console()
-    console.print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, OpenCV {cv2.__version__}")
+    console.print(f"{machine()}; torch {torch.__version__}, OpenCV {cv2.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         console.print(decoding_table(Path(folder)))
         tree = Path(folder) / "minibirds"

@@ -23,13 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from machine import machine
 
 ROOT = Path(__file__).parents[2]
 # Runs in either tree: `evaluate_methods` is what the command calls with its options.
@@ -276,14 +277,6 @@ def main() -> None:
             return
         print(machine())
         compare(arguments, Path(folder))
-
-
-def machine() -> str:
-    """Processor, cores and load."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines: Sequence[str] = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{[*names, platform.machine()][0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 
 
 if __name__ == "__main__":

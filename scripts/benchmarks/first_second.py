@@ -5,8 +5,6 @@ python scripts/benchmarks/first_second.py
 
 from __future__ import annotations
 
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -14,6 +12,7 @@ import sys
 import tempfile
 
 import tyro
+from machine import machine
 from rich.table import Table
 
 from wsol.runtime.terminal import console
@@ -53,9 +52,7 @@ def main(repeats: int = 5) -> None:
     for name, seconds in medians.items():
         table.add_row(name, f"{seconds:.2f}", f"{seconds / medians['import torch']:.0%}")
     out = console()
-    out.print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.python_version()}"
-    )
+    out.print(machine())
     out.print(table)
 
 

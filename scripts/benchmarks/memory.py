@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from machine import machine
 
 import wsol
 from eval.analysis.curves import count_split
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     truth = made_up_split(arguments.images)
     tenth, measured, start = max(arguments.images // 10, 1), [], time.process_time()
 

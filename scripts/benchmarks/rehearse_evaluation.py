@@ -26,7 +26,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from evaluation import ROOT, machine, write_checkpoint
+from evaluation import ROOT, write_checkpoint
+from machine import machine
 
 from wsol.data import GroundTruth
 from wsol.data.minibirds import render_image

@@ -7,14 +7,12 @@ python scripts/benchmarks/steps.py --networks resnet50_tdam --steps 2 --batch-si
 from __future__ import annotations
 
 import copy
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import tyro
+from machine import machine
 from torch import Tensor, nn
 
 import tdam
@@ -130,16 +128,6 @@ def least_times(functions: dict[str, Callable[[], object]], repeats: int) -> dic
             function()
             times[name] = min(times[name], time.process_time() - start)
     return times
-
-
-def machine() -> str:
-    """This machine's processor, as the system names it, and its cores."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
-    return f"{cpu}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

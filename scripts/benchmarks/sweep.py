@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numba
 import numpy as np
 import torch
+from machine import machine
 
 from wsol.metrics import MaxBoxAcc, MaxBoxAccV2
 from wsol.sweep import best_iou_per_cut, box_iou, cam_thresholds
@@ -131,14 +130,6 @@ def compare(name: str, maps: np.ndarray, boxes: list[np.ndarray], step: float, c
     return equal
 
 
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}"
-    return f"{[*models, platform.machine()][0]}, {os.cpu_count()} cores; {versions}, numba {numba.__version__}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=12, help="smooth maps of each kind")
@@ -148,7 +139,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     random = np.random.default_rng(0)
-    print(machine())
+    print(f"{machine()}; numpy {np.__version__}, OpenCV {cv2.__version__}, numba {numba.__version__}")
     print(f"load before the first round: {os.getloadavg()[0]:.1f} (with other jobs, trust the ratio only)")
     torch.set_num_threads(1)
     first = seconds(lambda: best_iou_per_cut(np.zeros((1, 8, 8)), [[[0, 0, 1, 1]]]), time.perf_counter)

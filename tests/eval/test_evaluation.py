@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 import torch.multiprocessing as mp
 from PIL import Image
 from tiny_dataset import CLASSES, write_checkpoint, write_dataset
-from tiny_source import evaluate_as
+from tiny_source import evaluate_as, free_port
 
 import wsol
 from eval.evaluation import evaluate
@@ -315,13 +314,10 @@ def test_four_processes_without_a_shared_folder_find_what_one_finds(data, tmp_pa
     dataset, checkpoint = data
     options = {"dataset": str(dataset), "model": "resnet_mini_tdam", "checkpoint": checkpoint, "batch_size": 2}
     alone = run(data, batch_size=2, output=tmp_path / "alone")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with mp.Manager() as manager:
         answers = manager.dict()
         together = {**options, "output": Path("out")}
-        mp.spawn(evaluate_as, args=(4, port, together, tmp_path, answers), nprocs=4)
+        mp.spawn(evaluate_as, args=(4, free_port(), together, tmp_path, answers), nprocs=4)
         for rank in range(4):
             for key in ("metrics", "steps", "thresholds", "intervals", "breakdown", "attention_shift"):
                 assert answers[rank][key] == alone[key], key

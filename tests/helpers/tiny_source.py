@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -125,10 +126,22 @@ def judge(folder, source, truth, threshold=0.2, **options):
     return judge_split(source, truth, PROTOCOL, Thresholds(threshold), folder, mask_of=mask_of, **options)
 
 
-def judge_as(rank, count, num_images, folder, port, answers):
+def free_port():
+    """A port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def join(rank, count, port):
+    """Become one process of several, as torchrun would have started it."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    process, _ = start_process("cpu")
+    return start_process("cpu")
+
+
+def judge_as(rank, count, num_images, folder, port, answers):
+    process, _ = join(rank, count, port)
     truth, maps, logits = tiny_split(num_images=num_images)
     judged = judge(folder, ArraySource(maps, logits, unreadable=[1]), truth, process=process)
     answers[rank] = (integers(judged), pxap(judged), judged.faults)
@@ -137,11 +150,9 @@ def judge_as(rank, count, num_images, folder, port, answers):
 
 def evaluate_as(rank, count, port, options, folder, answers):
     """One process of an evaluation whose working directory is its own, as on a machine without a shared disk."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     own = folder / f"machine-{rank}"
     own.mkdir()
     os.chdir(own)
-    torch.set_num_threads(1)
-    process, device = start_process("cpu")
+    process, device = join(rank, count, port)
     answers[rank] = evaluate(EvaluationOptions(**options), process, device)
     end_process()

@@ -5,12 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shutil
-import socket
 
 import numpy as np
 import pytest
 import torch.multiprocessing as mp
-from tiny_source import HEIGHT, PROTOCOL, WIDTH, ArraySource, integers, judge, judge_as, mask_of, pxap, tiny_split
+from tiny_source import (
+    HEIGHT,
+    PROTOCOL,
+    WIDTH,
+    ArraySource,
+    free_port,
+    integers,
+    judge,
+    judge_as,
+    mask_of,
+    pxap,
+    tiny_split,
+)
 
 from eval.analysis.curves import count_split
 from eval.judging.process import Process
@@ -200,12 +211,6 @@ def test_a_score_map_that_cannot_be_written_is_written_by_the_resumed_run(tmp_pa
         judge(tmp_path, ArraySource(maps, logits), truth, watch=full_disk)
     judge(tmp_path, ArraySource(maps, logits), truth, resume=True, watch=lambda b: written.append(b.indices.tolist()))
     assert [index for batch in written for index in batch] == list(range(22))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("num_images", [13, 1])
