@@ -73,7 +73,7 @@ class EvaluationOptions:
         workers: Processes that read images; 0 reads them in threads.
         precision: fp32, bf16 or fp16. bf16 and fp16 run the network under autocast and may move boxes.
         fold_norms: Fold batch norms into the convolutions before them. Last digits may change.
-        channels_last: Store convolution weights with channels last.
+        channels_last: Store convolution weights with channels last, which is faster.
         compile: Compile the network with torch.compile. This takes about a minute.
         output: Folder for results.json, predictions.csv, curves.csv and report.html.
         resume: Continue the unfinished run in --output.
@@ -104,7 +104,7 @@ class EvaluationOptions:
     device: str = "auto"
     precision: str = "fp32"
     fold_norms: bool = False
-    channels_last: bool = False
+    channels_last: bool = True
     compile: bool = False
     limit: int | None = None
     threshold: float | None = None

@@ -8,7 +8,6 @@ How much each changes the metrics is measured in docs/inference.md.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable
 
@@ -25,17 +24,16 @@ Forward = Callable[[Tensor], tdam.StepOutputs]
 
 
 def prepare(network: TrainedNetwork, fold_norms: bool, channels_last: bool) -> TrainedNetwork:
-    """The network in a form that computes the same function faster; the one given stays as it is.
+    """The network in a form that computes the same function faster.
 
     Args:
-        network: A trained network.
+        network: A trained network; its norms stay as they are, its weights change their layout, not their values.
         fold_norms: Fold the batch norms of every step into the convolutions before them.
-        channels_last: Lay the convolutions' weights out with channels last.
+        channels_last: Lay the convolutions' weights out with channels last, without a second copy of them.
     """
-    if not fold_norms and not channels_last:
-        return network
     model = network.model
-    model = tdam.fold_norms(model, network.preprocessing["input_size"]) if fold_norms else copy.deepcopy(model)
+    if fold_norms:
+        model = tdam.fold_norms(model, network.preprocessing["input_size"])
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     return dataclasses.replace(network, model=model)

@@ -22,10 +22,10 @@ from wsol.results import PREDICTIONS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {},
-    "--channels-last": {"channels_last": True},
+    "--no-channels-last": {"channels_last": False},
     "--fold-norms": {"fold_norms": True},
     "--compile": {"compile": True},
-    "--fold-norms --channels-last --compile": {"fold_norms": True, "channels_last": True, "compile": True},
+    "--fold-norms --compile": {"fold_norms": True, "compile": True},
     "--precision bf16": {"precision": "bf16"},
     "--precision fp16": {"precision": "fp16"},
 }
