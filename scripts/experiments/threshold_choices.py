@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from comparison import markdown
-from pretrained_on_photographs import converter
+from photographs import converter
 
 from eval.analysis.intervals import poisson_counts
 from eval.maps.opened import Opened
