@@ -6,8 +6,9 @@ largest value:
     v  = sum(M · f) / sum(M)           # one vector: what was found
     f2 = M / mean(M) · v               # handed down; its class activation map is M, whatever the class
 
-No parameters and none published; no part of `tdam`. `resnet_mini_cross` in timm's registry; with two passes the first
-pass's M also gates the input of stage 3, and M and v are those of a second pass with batch norms of its own.
+No parameters and none published; no part of `tdam`. `resnet_mini_cross` and `resnet18_cross` in timm's registry; with
+two passes, of the former alone, the first pass's M also gates the input of stage 3, and M and v are those of a second
+pass with batch norms of its own.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import copy
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
 from tdam.families.resnet import ResNetMini, UndilatedBlock
 from tdam.families.resnet import default_cfgs as mini_cfgs
 
 EPSILON = 1e-6
-NAME = "resnet_mini_cross"
+NAME, NAME_18 = "resnet_mini_cross", "resnet18_cross"
 
 
 def energy(features: Tensor) -> Tensor:
@@ -93,7 +95,20 @@ class CrossStageResNet(ResNetMini):
         return self.hand_down(found)
 
 
-default_cfgs = generate_default_cfgs({f"{NAME}.untrained": mini_cfgs["resnet_mini"].cfgs["untrained"].to_dict()})
+class HandDownResNet(ResNet):
+    """A ResNet with `HandDown` at its end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hand_down = HandDown()
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The map that is handed down."""
+        return self.hand_down(super().forward_features(x))
+
+
+UNTRAINED = mini_cfgs["resnet_mini"].cfgs["untrained"].to_dict()
+default_cfgs = generate_default_cfgs({f"{name}.untrained": UNTRAINED for name in (NAME, NAME_18)})
 
 
 @register_model
@@ -101,3 +116,10 @@ def resnet_mini_cross(pretrained: bool = False, **kwargs: Any) -> CrossStageResN
     """`resnet_mini` that hands what it found down."""
     arguments = {"block": UndilatedBlock, "layers": (1, 1, 1, 1), "channels": (24, 32, 48, 64), "output_stride": 8}
     return build_model_with_cfg(CrossStageResNet, NAME, pretrained, **dict(arguments, **kwargs))
+
+
+@register_model
+def resnet18_cross(pretrained: bool = False, **kwargs: Any) -> HandDownResNet:
+    """`resnet18` that hands what it found down."""
+    arguments = {"block": BasicBlock, "layers": (2, 2, 2, 2)}
+    return build_model_with_cfg(HandDownResNet, NAME_18, pretrained, **dict(arguments, **kwargs))

@@ -29,7 +29,8 @@ from comparison import markdown
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from pretrained_on_photographs import NETWORKS, converter, probe
+from photographs import converter, probe
+from pretrained_on_photographs import NETWORKS
 from torch import Tensor, nn
 
 import tdam
