@@ -9,7 +9,7 @@ import pandas as pd
 
 from eval.bench.description import FIGURES, Description
 from eval.bench.runs import Run
-from eval.bench.state import State, read_record, read_seconds, state_of
+from eval.bench.state import read_record, read_seconds
 from tdam.errors import UserError
 from wsol.results import read_results
 from wsol.training.log import LOG_FILE
@@ -19,7 +19,11 @@ COSTS = ("train_seconds", "evaluation_seconds", "parameters", "macs")
 
 
 def finished_rows(description: Description, runs: Sequence[Run]) -> pd.DataFrame:
-    """Figures and costs of all finished runs.
+    """Figures and costs of finished runs.
+
+    Args:
+        description: The comparison.
+        runs: Those of its runs that are finished.
 
     Returns:
         Columns `CONFIGURATION`, ``seed``, the figures (percent, the last step at the headline's threshold),
@@ -28,12 +32,11 @@ def finished_rows(description: Description, runs: Sequence[Run]) -> pd.DataFrame
         of GT-known Loc over images, ``folder`` that of the results.
 
     Raises:
-        UserError: If no run is finished, or results are damaged.
+        UserError: If there is none, or results are damaged.
     """
     rows = [
         _row(description, run, protocol, name)
         for run in runs
-        if state_of(run, description) is State.DONE
         for protocol in description.protocols
         for name in run.maps
     ]
@@ -47,13 +50,11 @@ def mean_curves(description: Description, runs: Sequence[Run], figure: str = "gt
 
     Args:
         description: The comparison.
-        runs: Its runs; those that are not finished are left out.
+        runs: Those of its runs that are finished.
         figure: A column of curves.csv.
     """
     tables = []
     for run in runs:
-        if state_of(run, description) is not State.DONE:
-            continue
         for protocol in description.protocols:
             for name in run.maps:
                 results = read_results(run.evaluation_folder(protocol, name))

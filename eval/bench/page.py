@@ -41,7 +41,10 @@ def write_comparison(description: Description, runs: Sequence[Run]) -> list[Path
     Raises:
         UserError: If no run is finished, or a file cannot be written.
     """
-    rows = finished_rows(description, runs)
+    # Asked once: other processes may finish runs meanwhile, and all tables are of the same ones.
+    states = [(run, state_of(run, description)) for run in runs]
+    done = [run for run, state in states if state is State.DONE]
+    rows = finished_rows(description, done)
     table = summary(rows, description.baseline)
     shown = {str(name): cells(part, description.figure) for name, part in table.groupby("protocol", sort=False)}
     folder = description.output
@@ -52,18 +55,19 @@ def write_comparison(description: Description, runs: Sequence[Run]) -> list[Path
     }
     write_text(folder / TABLE_TEX, "\n".join(latex(part, captions[name]) for name, part in shown.items()))
     write_text(folder / TABLE_MD, "\n".join(f"{captions[name]}\n\n{markdown(part)}" for name, part in shown.items()))
-    write_page(folder / PAGE, _page(description, runs, rows, table, shown))
+    curves = mean_curves(description, done)
+    write_page(folder / PAGE, _page(description, states, rows, curves, table, shown))
     return [folder / name for name in (PAGE, TABLE_MD, TABLE_TEX, TABLE_CSV, RUNS_CSV)]
 
 
 def _page(
     description: Description,
-    runs: Sequence[Run],
+    states: Sequence[tuple[Run, State]],
     rows: pd.DataFrame,
+    curves: pd.DataFrame,
     table: pd.DataFrame,
     shown: dict[str, pd.DataFrame],
 ) -> str:
-    states = [(run, state_of(run, description)) for run in runs]
     base = baseline_of(rows, description.baseline)
     names = shown_names(table)
     return render(
@@ -81,7 +85,7 @@ def _page(
         names=names,
         tables={name: (list(part), part.values.tolist()) for name, part in shown.items()},
         best=_best(table, names),
-        charts=_charts(mean_curves(description, runs), base, names),
+        charts=_charts(curves, base, names),
         costs=list(COST_NAMES.values()),
         settings=_settings(description),
     )

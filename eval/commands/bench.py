@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import tyro
 
+import wsol.runtime.idle_threads  # noqa: F401 - what it does is done on import
 from tdam.errors import UserError, check_name, one_line_errors
 from wsol.command_line.command import Command
 from wsol.runtime.terminal import console, print_version

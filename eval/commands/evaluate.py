@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# OpenMP's waiting threads sleep: where other programs use the cores too, spinning ones slow the work
-# several times over. OpenMP reads this when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import tyro
 
+import wsol.runtime.idle_threads  # noqa: F401 - what it does is done on import
 from eval.options import GROUPS, EvaluationOptions
 from tdam.errors import UsageError, one_line_errors
 from wsol.command_line.command import Command

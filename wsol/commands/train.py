@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-# OpenMP's waiting threads sleep: where other programs use the cores too, spinning ones slow training
-# several times over. OpenMP reads this when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
+import wsol.runtime.idle_threads  # noqa: F401 - what it does is done on import
 from tdam.errors import UserError, one_line_errors
 from wsol.command_line.command import Command, peek
 from wsol.runtime.terminal import print_version
