@@ -22,6 +22,7 @@ from eval.maps.opened import Opened
 from eval.options import INFERENCE_OPTIONS
 from tdam.files import file_sha256
 from wsol.data import GroundTruth, ImageError, LocalizationDataset
+from wsol.runtime.memory import keep_freed_memory
 
 PARTIAL = "partial"
 # Options that must be equal for a killed run to be continued.
@@ -143,6 +144,8 @@ def judge(
     selection: GroundTruth | None = None,
 ) -> list[JudgedSplit]:
     """Judge a split for every run, in one pass over its images."""
+    # Not before: what it took to open the network has been handed back.
+    keep_freed_memory()
     sources = [run.source(dataset) for run in runs]
     judging = [
         run.judging(dataset, source, chosen, selection)

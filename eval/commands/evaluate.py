@@ -113,13 +113,13 @@ def run(arguments: Sequence[str]) -> None:
     from eval.output.methods import methods_table
     from eval.output.tracking import track_evaluation
     from eval.report.terminal import SplitProgress, print_results
-    from wsol.runtime.memory import keep_freed_memory
+    from wsol.runtime.memory import hand_back_freed_memory
 
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     for name in options.log:
         import_tracker(name)  # before anything is computed
     process, torch_device = start_process(device)
-    keep_freed_memory()
+    hand_back_freed_memory()
     try:
         with SplitProgress(visible=process.is_first) as progress:
             results = evaluate_methods(options.each_method(), process, torch_device, progress)

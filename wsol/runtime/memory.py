@@ -1,13 +1,32 @@
-"""How the C library hands memory back to the system."""
+"""How the C library hands memory back to the system.
+
+hand_back_freed_memory()    # opening a network takes several times its weights, once
+...
+keep_freed_memory()         # every batch takes what the last one did
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Mapping
 
-# Parameters of glibc's mallopt and the largest value of both: what is freed stays with the process.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST = 2**31 - 1
+# Parameters of glibc's mallopt. Blocks beyond the mmap threshold are fetched from the system and handed back singly;
+# what lies free at the end of the heap is handed back beyond the trim threshold.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+SMALL, LARGEST = 2**20, 2**31 - 1
+
+
+def hand_back_freed_memory() -> bool:
+    """Hand memory back as soon as it is freed, where the C library is glibc.
+
+    By itself glibc raises its threshold with every large block that is freed, and keeps such blocks from then on.
+
+    Returns:
+        Whether the C library took the values; others have neither the function nor, as far as known, the fault.
+    """
+    # One pool for all threads: else each keeps for itself what the others could use.
+    return _set({M_MMAP_THRESHOLD: SMALL, M_ARENA_MAX: 1})
 
 
 def keep_freed_memory() -> bool:
@@ -18,11 +37,15 @@ def keep_freed_memory() -> bool:
     one batch needs. The environment variable ``GLIBC_TUNABLES`` could do so only before the process starts.
 
     Returns:
-        Whether the C library took the values; others have neither the function nor, as far as known, the fault.
+        As `hand_back_freed_memory`.
     """
+    return _set({M_MMAP_THRESHOLD: LARGEST, M_TRIM_THRESHOLD: LARGEST})
+
+
+def _set(values: Mapping[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(M_TRIM_THRESHOLD, LARGEST))
+    return all(mallopt(parameter, value) for parameter, value in values.items())
