@@ -229,6 +229,8 @@ def shift_rows(task: Task, features: Tensor, logits: Tensor, threshold: float) -
         metric.update(wsol.score_maps(maps, (height, width)), boxes, sizes, logits[:, images])
     rows = []
     for group, found in metric.compute()["groups"].items():
+        if not found["images"]:
+            continue
         figures = {**found["pairs"][f"1-{steps}"], **found["objects"]}
         for figure, values in figures.items():
             rows.append({"group": group, "figure": figure, **values})
