@@ -19,8 +19,11 @@ OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: Any) -> Any:
-    """Compile as a part of the functions that call it; only those of `kept` are written to disk."""
-    return njit(**OPTIONS)(function)
+    """Compile into the functions that call it; only those of `kept` are written to disk.
+
+    Each array is handed to a called function as seven numbers, so that a call costs more than many of these functions.
+    """
+    return njit(**OPTIONS, forceinline=True)(function)
 
 
 def kept(function: Any) -> Any:

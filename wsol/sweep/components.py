@@ -1,7 +1,9 @@
 """Compiled union-find over the components that grow and merge as pixels enter in sorted order.
 
 Local extrema open a component; every other pixel takes over the label of an earlier neighbour, so the
-union-find holds one node per local extremum, not per pixel. A component whose box has IoU v at the cuts
+union-find holds one node per local extremum, not per pixel. Each node knows its root: where two components
+join, the nodes of the smaller one are given the other root, so that a root is found in one step, without a
+branch that no processor can foresee. A component whose box has IoU v at the cuts
 a … b contributes a maximum over a range; `judge` notes it in a table of power-of-two ranges in constant
 time, `spread` writes the table out once at the end.
 """
@@ -23,24 +25,48 @@ X0, Y0, X1, Y1, LEVEL, AREA, FIRST, AROUND = range(8)
 TOP, EULER = FIRST, AROUND
 COLUMNS = 8
 NONE = -1
+
+# A forest is three arrays over the nodes: the root of each; the next node of its component, in a circle; and,
+# held by the root, how many nodes the component has.
 LOG2 = np.array([max(0, length.bit_length() - 1) for length in range(257)])
 
 
 @compiled
-def find(parent, node):
-    """Root of a component; halves the path on the way."""
-    above = parent[node]
-    while above != node:
-        top = parent[above]
-        parent[node] = top
-        node = top
-        above = parent[node]
-    return node
+def larger_first(forest, one, other):
+    """The roots of two components, first the one of more nodes."""
+    sizes = forest[2]
+    return (one, other) if sizes[one] >= sizes[other] else (other, one)
 
 
 @compiled
-def open_node(nodes, node, value, x, y):
+def relabel(forest, node, root):
+    """Give another root to all nodes of a node's component."""
+    roots, following, _ = forest
+    first = node
+    roots[node] = root
+    node = following[node]
+    while node != first:
+        roots[node] = root
+        node = following[node]
+
+
+@compiled
+def join(forest, nodes, root, other):
+    """Make the component `other` part of `root`."""
+    _, following, sizes = forest
+    relabel(forest, other, root)
+    following[root], following[other] = following[other], following[root]
+    sizes[root] += sizes[other]
+    absorb(nodes, root, other)
+
+
+@compiled
+def open_node(forest, nodes, node, value, x, y):
     """A component of one pixel."""
+    roots, following, sizes = forest
+    roots[node] = node
+    following[node] = node
+    sizes[node] = 1
     nodes[node, X0] = x
     nodes[node, X1] = x
     nodes[node, Y0] = y
@@ -88,15 +114,43 @@ def best_iou(x0, y0, x1, y1, truth, plus):
 
 
 @compiled
+def near_truth(truth, width, height):
+    """The pixels ``x0 y0 x1 y1`` a component has to reach for its box to overlap a ground-truth box; rather too many.
+
+    Of many components most are far from all ground truth, which is seen sooner than an IoU is computed.
+    """
+    x0, y0, x1, y1 = float(width), float(height), 0.0, 0.0
+    for k in range(truth.shape[0]):
+        x0, y0 = min(x0, max(truth[k, 0], 0.0)), min(y0, max(truth[k, 1], 0.0))
+        x1, y1 = max(x1, min(truth[k, 2], float(width))), max(y1, min(truth[k, 3], float(height)))
+    # A hole is grown by a pixel, ends lie past the last pixel, and overlaps may count one more: three in all.
+    return np.int32(x0) - 3, np.int32(y0) - 3, np.int32(x1) + 3, np.int32(y1) + 3
+
+
+@compiled
+def due(nodes, node, value, near):
+    """Whether a component, about to change at a value, has a former box to judge that reaches `near_truth`."""
+    near_x0, near_y0, near_x1, near_y1 = near
+    return (
+        (nodes[node, LEVEL] != value)
+        & (nodes[node, X1] >= near_x0)
+        & (nodes[node, Y1] >= near_y0)
+        & (nodes[node, X0] <= near_x1)
+        & (nodes[node, Y0] <= near_y1)
+    )
+
+
+@compiled
 def judge(nodes, node, grow, truth, convention, ranges, first, last):
     """Count a component's box, grown by some pixels, at the cuts first … last."""
+    boxes, _ = truth
     plus, last_x, last_y = convention
     iou = best_iou(
         float(nodes[node, X0] - grow),
         float(nodes[node, Y0] - grow),
         min(float(nodes[node, X1] + 1 + grow), last_x),
         min(float(nodes[node, Y1] + 1 + grow), last_y),
-        truth,
+        boxes,
         plus,
     )
     if iou == 0.0:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsol.sweep.compiling import compiled, kept
-from wsol.sweep.components import COLUMNS, NONE, best_iou, spread
+from wsol.sweep.components import COLUMNS, NONE, best_iou, near_truth, spread
 from wsol.sweep.holes import OUTSIDE, sweep_holes
 from wsol.sweep.outer_contours import sweep_outer_contours
 from wsol.sweep.pixels import add_margin, find_extrema, mark_earlier, quantize, sort_pixels
@@ -41,13 +41,14 @@ def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, cou
     sort_pixels(values, order, start)
     mark_earlier(values, marks)
     pixels = (order, start, values, marks)
-    minima = np.empty(256, np.bool_)
-    highest_minimum, lowest_maximum = find_extrema(values, marks, minima)
+    minima, maxima = np.empty(256, np.bool_), np.empty(256, np.bool_)
+    highest_minimum, lowest_maximum = find_extrema(values, marks, minima, maxima)
     sweep_holes(pixels, minima, highest_minimum, areas, hole_arrays, truth, convention, ranges, counts)
     if not by_contour_area:
         fill_nothing(hole_arrays)
     sweep_outer_contours(
         pixels,
+        maxima,
         lowest_maximum,
         areas,
         total_area,
@@ -66,7 +67,7 @@ def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, cou
 @compiled
 def fill_nothing(hole_arrays):
     """Forget the holes."""
-    labels, _, _, _, first_closed, _ = hole_arrays
+    labels, _, _, _, _, first_closed, _ = hole_arrays
     for pixel in range(labels.size):
         labels[pixel] = OUTSIDE
     for value in range(256):
@@ -74,27 +75,35 @@ def fill_nothing(hole_arrays):
 
 
 @compiled
+def forest_for(most):
+    """The arrays of a forest of so many nodes at most, see `wsol.sweep.components`."""
+    return np.empty(most, np.uint32), np.empty(most, np.uint32), np.empty(most, np.int32)
+
+
+@compiled
 def workspace_for(height, width):
     """Arrays that `sweep_map` uses for one map after the other."""
     pixels, with_margin = height * width, (height + 2) * (width + 2)
     most_holes = pixels // 2 + 3  # local minima without a common edge, and the outside
-    most_outer = (height // 2 + 1) * (width // 2 + 1)  # local maxima without a common corner
+    most_outer = (height // 2 + 1) * (width // 2 + 1) + 1  # local maxima without a common corner, and the whole
     return (
         np.empty(pixels, np.int32),
         np.empty(256, np.int64),
         np.zeros((height + 2, width + 2), np.uint8),
         (
             np.zeros(with_margin, np.uint32),
-            np.empty(most_holes, np.uint32),
+            forest_for(most_holes),
             np.empty((most_holes, COLUMNS), np.int32),
-            np.empty(most_holes, np.int32),
+            np.empty(most_holes, np.uint32),
+            np.zeros(with_margin, np.uint8),
             np.empty(256, np.int32),
             np.empty(most_holes, np.int32),
         ),
         (
             np.zeros(with_margin, np.uint32),
-            np.empty(most_outer, np.uint32),
+            forest_for(most_outer),
             np.empty((most_outer, COLUMNS), np.int32),
+            np.empty(most_outer, np.uint32),
             np.empty(pixels + most_holes, np.uint32),
         ),
     )
@@ -144,8 +153,16 @@ def sweep_images(
             for side in range(4):
                 largest_boxes[i, cut, side] = empty_box[side]
         if maximum > 0:
+            near = near_truth(image_truth, width, height)
             sweep_map(
-                values, by_contour_area, image_truth, convention, workspace, ranges, num_boxes[i], largest_boxes[i]
+                values,
+                by_contour_area,
+                (image_truth, near),
+                convention,
+                workspace,
+                ranges,
+                num_boxes[i],
+                largest_boxes[i],
             )
         for cut in range(256):
             box = largest_boxes[i, cut]

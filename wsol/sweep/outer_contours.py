@@ -6,6 +6,9 @@ Pixels enter in descending order. Every 8-connected component has an outer conto
 pixels and of the islands in it. From then on it lies around the islands: they go on as components for
 their boxes, but have no area of their own, as the pixels of holes add none when they enter later.
 
+Once a component has the whole map's box and the largest area for good, it goes on as the label `WHOLE`: what joins
+it is done, and values at which nothing else is there or begins are passed over.
+
 Indices are unsigned, because numba tests a signed one for being negative; that costs a fifth of the time.
 """
 
@@ -29,64 +32,82 @@ from wsol.sweep.components import (
     X1,
     Y0,
     Y1,
-    absorb,
-    find,
+    due,
     include,
+    join,
     judge,
+    larger_first,
     open_node,
     outside_box,
+    relabel,
 )
 from wsol.sweep.holes import OUTSIDE
 from wsol.sweep.ring import group_tables
 
+WHOLE = 0  # the label of the component that will stay the largest, and of pixels that were passed over
 FEW = 48  # so many nodes are looked through after every value; of more, only those that may have become the largest
 NUMBER_8, DY_8, DX_8 = group_tables(8)
 
 
 @compiled
-def find_outer(parent, nodes, node):
+def find_outer(roots, nodes, node):
     """The component that no other one lies around."""
-    root = find(parent, np.uint32(node))
+    root = roots[np.uint32(node)]
     while nodes[root, AROUND] != NONE:
-        root = find(parent, np.uint32(nodes[root, AROUND]))
+        root = roots[np.uint32(nodes[root, AROUND])]
     return root
 
 
 @compiled
-def merge(parent, nodes, root, other):
+def merge(forest, nodes, root, other):
     """Make the component `other` part of `root`."""
     if nodes[root, AROUND] == NONE and nodes[other, AROUND] == NONE:
         nodes[root, AREA] += nodes[other, AREA]
         nodes[root, FIRST] = min(nodes[root, FIRST], nodes[other, FIRST])
     else:
-        outer = find_outer(parent, nodes, other if nodes[root, AROUND] == NONE else root)
+        outer = find_outer(forest[0], nodes, other if nodes[root, AROUND] == NONE else root)
         if outer in (other, root):  # it has counted the other one's area
             nodes[root, AREA] = nodes[outer, AREA]
             nodes[root, FIRST] = nodes[outer, FIRST]
             nodes[root, AROUND] = NONE
         else:
             nodes[root, AROUND] = outer
-    parent[other] = root
-    absorb(nodes, root, other)
+    join(forest, nodes, root, other)
 
 
 @compiled
-def fill_hole(hole, num_nodes, stride, labels, parent, nodes, hole_arrays):
-    """Give a hole's area, and that of the islands in it, to the component around it; returns that one."""
-    hole_labels, hole_parent, holes, _, _, _ = hole_arrays
-    outer = find_outer(parent, nodes, labels[np.uint64(holes[hole, TOP] - stride)])
+def drop_joined(roots, apart, num_apart):
+    """Keep those nodes of a list that are still roots; returns their number."""
+    kept = 0
+    for i in range(num_apart):
+        node = apart[np.uint64(i)]
+        apart[np.uint64(kept)] = node
+        kept += np.int64(roots[node] == node)
+    return kept
+
+
+@compiled
+def fill_hole(hole, apart, num_apart, stride, labels, roots, nodes, hole_arrays):
+    """Give a hole's area, and that of the islands in it, to the component around it.
+
+    Returns:
+        The component around the hole, and the length of the list `apart`, from which what is no root may be dropped.
+    """
+    hole_labels, _, holes, hole_of, _, _, _ = hole_arrays
+    outer = find_outer(roots, nodes, labels[np.uint64(holes[hole, TOP] - stride)])
     nodes[outer, AREA] += holes[hole, AREA]
     if holes[hole, EULER] == 1:
-        return outer
-    for i in range(num_nodes):
-        node = np.uint32(i)
-        if parent[node] != node or nodes[node, AROUND] != NONE or node == outer:
+        return outer, num_apart
+    num_apart = drop_joined(roots, apart, num_apart)
+    for i in range(num_apart):
+        node = apart[np.uint64(i)]
+        if nodes[node, AROUND] != NONE or node == outer:
             continue
         # What is above a component's first pixel lies around the component.
-        if find(hole_parent, hole_labels[np.uint64(nodes[node, FIRST] - stride)]) == hole:
+        if hole_of[hole_labels[np.uint64(nodes[node, FIRST] - stride)]] == hole:
             nodes[node, AROUND] = outer
             nodes[outer, AREA] += nodes[node, AREA]
-    return outer
+    return outer, num_apart
 
 
 @compiled
@@ -96,39 +117,53 @@ def better(nodes, node, area, first, tie):
 
 
 @compiled
-def largest(parent, nodes, num_nodes, tie):
+def largest(roots, nodes, num_nodes, tie):
     """The largest contour of all."""
     best, best_area, best_first = np.uint32(0), -1, -1
-    for i in range(num_nodes):
+    for i in range(1, num_nodes):
         node = np.uint32(i)
-        if parent[node] == node and nodes[node, AROUND] == NONE and better(nodes, node, best_area, best_first, tie):
+        if roots[node] == node and nodes[node, AROUND] == NONE and better(nodes, node, best_area, best_first, tie):
             best, best_area, best_first = node, nodes[node, AREA], nodes[node, FIRST]
     return best
 
 
 @compiled
 def sweep_outer_contours(
-    pixels, lowest_maximum, areas, total_area, tie, hole_arrays, outer_arrays, truth, convention, ranges, counts, boxes
+    pixels,
+    maxima,
+    lowest_maximum,
+    areas,
+    total_area,
+    tie,
+    hole_arrays,
+    outer_arrays,
+    truth,
+    convention,
+    ranges,
+    counts,
+    boxes,
 ):
     """Count the outer contours at every cut, nested ones included, and find the largest.
 
     Args:
         pixels: ``(order, start, values, marks)`` of `wsol.sweep.pixels`.
-        lowest_maximum: Value of the lowest local maximum.
+        maxima: ``(256,)`` bool, see `wsol.sweep.pixels.find_extrema`.
+        lowest_maximum: Likewise.
         areas: ``(256,)`` area that a pixel adds, by its byte of `marks`.
         total_area: Area of the whole map.
         tie: Of equal areas the component whose first pixel in raster order comes last wins (1) or first (-1).
         hole_arrays: What `wsol.sweep.holes.sweep_holes` found.
-        outer_arrays: Workspace ``(labels, parent, nodes, candidates)``.
-        truth: ``(K, 4)`` ground-truth boxes.
+        outer_arrays: Workspace ``(labels, forest, nodes, apart, candidates)``.
+        truth: ``(boxes, near)``: ``(K, 4)`` ground-truth boxes, and `wsol.sweep.components.near_truth`.
         convention: ``(plus, last_x, last_y)``.
         ranges: Best IoU per range of cuts, see `wsol.sweep.components.judge`.
         counts: ``(256,)``: the contours are added.
         boxes: ``(256, 4)`` output: box of the largest contour at every cut below the map's maximum.
     """
     order, start, _, marks = pixels
-    hole_labels, _, _, _, first_closed, next_closed = hole_arrays
-    labels, parent, nodes, candidates = outer_arrays
+    hole_labels, _, _, _, joined, first_closed, next_closed = hole_arrays
+    labels, forest, nodes, apart, candidates = outer_arrays
+    roots, near = forest[0], truth[1]
     _, last_x, last_y = convention
     height, width = marks.shape[0] - 2, marks.shape[1] - 2
     stride = marks.shape[1]
@@ -137,10 +172,23 @@ def sweep_outer_contours(
     for byte in range(256):
         for group in range(4):
             step[byte, group] = DY_8[byte, group] * stride + DX_8[byte, group]
-    num_nodes, alive = 0, 0
+    for pixel in range(labels.size):
+        labels[pixel] = WHOLE
+    roots[WHOLE] = WHOLE
+    nodes[WHOLE, AROUND] = NONE
+    num_nodes, alive, num_apart = 1, 0, 0
     best, best_area, best_first = np.uint32(0), -1, -1
     settled = False
     for value in range(255, 0, -1):
+        if settled and alive == 0:
+            if value < lowest_maximum:
+                for cut in range(value):
+                    counts[cut] += 1
+                break
+            if not maxima[value]:
+                counts[value - 1] += 1
+                continue
+        nodes[WHOLE, LEVEL] = value  # so that it is never due
         former_area, former_first = best_area, best_first
         num_candidates = 0
         many = num_nodes > FEW
@@ -152,30 +200,44 @@ def sweep_outer_contours(
             num_groups = NUMBER_8[present]
             if num_groups == 0:
                 root = np.uint32(num_nodes)
-                open_node(nodes, root, value, x, y)
-                parent[root] = root
+                open_node(forest, nodes, root, value, x, y)
                 nodes[root, AREA] = 0
                 nodes[root, FIRST] = pixel
                 nodes[root, AROUND] = NONE
+                apart[np.uint64(num_apart)] = root
+                num_apart += 1
                 num_nodes += 1
                 alive += 1
             else:
-                root = find(parent, labels[np.uint64(pixel + step[present, 0])])
-                for group in range(1, num_groups):
-                    other = find(parent, labels[np.uint64(pixel + step[present, group])])
+                root = roots[labels[np.uint64(pixel + step[present, 0])]]
+                num_joined = np.int64(num_groups) - 1 - np.int64(joined[np.uint64(pixel)])
+                alive -= num_joined
+                group = 1
+                while num_joined > 0:
+                    other = roots[labels[np.uint64(pixel + step[present, group])]]
+                    group += 1
                     if other == root:
                         continue
-                    root, other = min(root, other), max(root, other)
-                    for node in (root, other):
-                        if nodes[node, LEVEL] != value:
-                            judge(nodes, node, 0, truth, convention, ranges, value, nodes[node, LEVEL] - 1)
-                    nodes[root, LEVEL] = value
-                    merge(parent, nodes, root, other)
-                    alive -= 1
-                if outside_box(nodes, root, x, y):
-                    if nodes[root, LEVEL] != value:
+                    num_joined -= 1
+                    if due(nodes, root, value, near):
                         judge(nodes, root, 0, truth, convention, ranges, value, nodes[root, LEVEL] - 1)
+                    if due(nodes, other, value, near):
+                        judge(nodes, other, 0, truth, convention, ranges, value, nodes[other, LEVEL] - 1)
+                    if root == WHOLE:
+                        relabel(forest, other, WHOLE)
+                    elif other == WHOLE:
+                        relabel(forest, root, WHOLE)
+                        root = other
+                    else:
+                        root, other = larger_first(forest, root, other)
                         nodes[root, LEVEL] = value
+                        merge(forest, nodes, root, other)
+                if root == WHOLE:
+                    continue
+                if outside_box(nodes, root, x, y):
+                    if due(nodes, root, value, near):
+                        judge(nodes, root, 0, truth, convention, ranges, value, nodes[root, LEVEL] - 1)
+                    nodes[root, LEVEL] = value
                     include(nodes, root, x, y)
             labels[np.uint64(pixel)] = root
             if settled or nodes[root, AROUND] != NONE:
@@ -187,32 +249,28 @@ def sweep_outer_contours(
                 candidates[np.uint64(num_candidates)] = root
                 num_candidates += np.int64(area >= best_area)
                 best_area = max(best_area, area)
-        counts[value - 1] += alive
+        counts[value - 1] += alive + settled
         if settled:
-            if alive == 1 and value <= lowest_maximum:  # the whole map's box stays
-                for cut in range(value - 1):
-                    counts[cut] += 1
-                break
             continue
         hole = first_closed[value]
         while hole != NONE:
-            outer = fill_hole(np.uint32(hole), num_nodes, stride, labels, parent, nodes, hole_arrays)
+            outer, num_apart = fill_hole(np.uint32(hole), apart, num_apart, stride, labels, roots, nodes, hole_arrays)
             candidates[np.uint64(num_candidates)] = outer
             num_candidates += 1
             hole = next_closed[np.uint32(hole)]
         if many:
-            best = find_outer(parent, nodes, best)
+            best = find_outer(roots, nodes, best)
             best_area, best_first = nodes[best, AREA], nodes[best, FIRST]
             overtaken = best_area == former_area and best_first != former_first
             for i in range(num_candidates):
-                node = find_outer(parent, nodes, candidates[np.uint64(i)])
+                node = find_outer(roots, nodes, candidates[np.uint64(i)])
                 if better(nodes, node, best_area, best_first, tie):
                     best, best_area, best_first = node, nodes[node, AREA], nodes[node, FIRST]
             # The winner's first pixel moved up and its area did not grow: an equal one may now win the tie.
             many = not (overtaken and best_area == former_area)
         if not many:
-            best = largest(parent, nodes, num_nodes, tie)
-        if num_nodes == 0:
+            best = largest(roots, nodes, num_nodes, tie)
+        if num_nodes == 1:
             continue
         best_area, best_first = nodes[best, AREA], nodes[best, FIRST]
         box = boxes[value - 1]
@@ -225,10 +283,13 @@ def sweep_outer_contours(
         if whole_width and whole_height and 2 * best_area > total_area:
             # It owns more than half of all the area there is: nothing can overtake it any more.
             settled = True
+            judge(nodes, best, 0, truth, convention, ranges, 0, nodes[best, LEVEL] - 1)
+            relabel(forest, best, WHOLE)
+            alive -= 1
             for cut in range(value - 1):
                 for side in range(4):
                     boxes[cut, side] = box[side]
-    for i in range(num_nodes):
+    for i in range(1, num_nodes):
         node = np.uint32(i)
-        if parent[node] == node:
+        if roots[node] == node:
             judge(nodes, node, 0, truth, convention, ranges, 0, nodes[node, LEVEL] - 1)

@@ -107,15 +107,17 @@ def mark_earlier(values, earlier):
 
 
 @compiled
-def find_extrema(values, marks, minima):
-    """Note for each value whether a local minimum has it, by edge neighbours; what touches the margin is none.
+def find_extrema(values, marks, minima, maxima):
+    """Note for each value whether a local minimum has it, by edge neighbours, or a local maximum, by all neighbours.
+
+    What touches the margin is no minimum.
 
     Returns:
-        The value of the highest local minimum, -1 if there is none, and of the lowest local maximum, by all
-        neighbours.
+        The value of the highest local minimum, -1 if there is none, and of the lowest local maximum.
     """
     for value in range(256):
         minima[value] = False
+        maxima[value] = False
     highest_minimum, lowest_maximum = -1, 255
     for y in range(1, values.shape[0] - 1):
         holds_some = np.uint8(0)  # found for many pixels at once; most rows of a smooth map hold none
@@ -131,5 +133,7 @@ def find_extrema(values, marks, minima):
                 minima[value] = True
                 highest_minimum = max(highest_minimum, value)
             if mark == 0:
-                lowest_maximum = min(lowest_maximum, np.int64(values[y, x]))
+                value = np.int64(values[y, x])
+                maxima[value] = True
+                lowest_maximum = min(lowest_maximum, value)
     return highest_minimum, lowest_maximum
