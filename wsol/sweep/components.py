@@ -3,9 +3,9 @@
 Local extrema open a component; every other pixel takes over the label of an earlier neighbour, so the
 union-find holds one node per local extremum, not per pixel. Each node knows its root: where two components
 join, the nodes of the smaller one are given the other root, so that a root is found in one step, without a
-branch that no processor can foresee. A component whose box has IoU v at the cuts
-a … b contributes a maximum over a range; `judge` notes it in a table of power-of-two ranges in constant
-time, `spread` writes the table out once at the end.
+branch that no processor can foresee. A component whose box has IoU v at the cuts a … b contributes a maximum
+over a range; `judge` notes it in a table of power-of-two ranges in constant time, `spread` writes the table
+out once at the end.
 """
 
 # numba infers the types of compiled functions, so they go without annotations.
@@ -25,9 +25,9 @@ X0, Y0, X1, Y1, LEVEL, AREA, FIRST, AROUND = range(8)
 TOP, EULER = FIRST, AROUND
 COLUMNS = 8
 NONE = -1
-
 # A forest is three arrays over the nodes: the root of each; the next node of its component, in a circle; and,
 # held by the root, how many nodes the component has.
+
 LOG2 = np.array([max(0, length.bit_length() - 1) for length in range(257)])
 
 
