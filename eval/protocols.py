@@ -179,6 +179,7 @@ PROTOCOLS = {
             source="wpy1999/BAS@102c6f6; Wu et al., CVPR 2022",
             convention=BoxConvention(clamp_end=False, empty_box="full", largest_by="pixel_count"),
             resize_ratio=CROP_256_224,
+            map_interpolation="bilinear",
             clip="edge",
             truncate=False,
             gt_known_strict=True,
