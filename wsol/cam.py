@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -47,6 +48,13 @@ def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
     steps, batch, classes = logits.shape
     if class_ids is None:
         return logits.argmax(dim=-1)
+    # Checked where they are: to look at them on a GPU would make it wait.
+    given = _checked_ids(class_ids, steps, batch, classes)
+    return given.to(logits.device, torch.long, non_blocking=True).expand(steps, batch)
+
+
+def _checked_ids(class_ids: Tensor, steps: int, batch: int, classes: int) -> Tensor:
+    """Class ids ``(B,)`` or ``(T, B)`` as a tensor of integers, where they are."""
     class_ids = torch.as_tensor(class_ids)
     if class_ids.shape not in ((batch,), (steps, batch)):
         raise ValueError(
@@ -56,8 +64,7 @@ def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
         raise ValueError(f"class_ids must be integers in [0, {classes - 1}], got {class_ids.dtype}")
     if class_ids.numel() and (class_ids.min() < 0 or class_ids.max() >= classes):
         raise ValueError(f"class_ids must be integers in [0, {classes - 1}]")
-    # Checked where they are: to look at them on a GPU would make it wait.
-    return class_ids.to(logits.device, torch.long, non_blocking=True).expand(steps, batch)
+    return class_ids
 
 
 def maps_of_classes(outputs: tdam.StepOutputs, class_ids: Tensor | None = None) -> ClassActivationMaps:
@@ -218,7 +225,10 @@ def _own_maps(network: nn.Module, images: Tensor, class_ids: Tensor | None, meth
         valid = ", ".join(map(repr, known))
         raise UsageError(f"this network makes its maps itself; method {method!r} does not apply, use {valid}")
     own_maps: Callable[..., ClassActivationMaps] = network.class_activation_maps  # type: ignore[assignment]
-    class_ids = None if class_ids is None else class_ids.to(images.device)
+    if class_ids is not None:
+        classes: Any = network.num_classes
+        given = _checked_ids(class_ids, tdam.num_steps(network), len(images), classes)
+        class_ids = given.to(images.device, torch.long, non_blocking=True)
     with evaluation_mode(network):
         return own_maps(images, class_ids) if method == "cam" else own_maps(images, class_ids, method)
 

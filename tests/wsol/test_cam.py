@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +13,7 @@ import wsol
 from tdam.errors import UnknownNameError
 from wsol.cam import maps_of_classes
 from wsol.maps import find_method, map_methods
+from wsol.methods import create_method
 
 
 @pytest.fixture(scope="module", params=["resnet_mini", "resnet_mini_tdam", "mobilenetv3_small_050"])
@@ -84,6 +88,19 @@ def test_maps_stay_float32_under_autocast(resnet):
 def test_classes_that_do_not_fit_are_refused(resnet, class_ids):
     with pytest.raises(ValueError, match="class_ids"):
         wsol.class_activation_maps(resnet, IMAGES, class_ids)
+    with pytest.raises(ValueError, match="class_ids"):
+        wsol.class_activation_maps(create_method("acol", copy.deepcopy(resnet)), IMAGES, class_ids)
+
+
+@pytest.mark.parametrize("method", ["", "acol", "bas", "c2am", "tap"])
+def test_classes_may_be_a_list_an_array_or_integers_of_any_width(resnet, method):
+    network = create_method(method, copy.deepcopy(resnet)) if method else resnet
+    expected = wsol.class_activation_maps(network, IMAGES, CLASSES)
+    ids = CLASSES.tolist()
+    for given in (ids, np.array(ids), CLASSES.to(torch.uint8), CLASSES.int(), CLASSES.expand(2, 3)):
+        cams = wsol.class_activation_maps(network, IMAGES, given)
+        assert torch.equal(cams.maps, expected.maps)
+        assert torch.equal(cams.class_ids, CLASSES.expand(2, 3))
 
 
 def test_an_unknown_method_lists_the_valid_ones(resnet):
