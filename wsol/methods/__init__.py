@@ -41,6 +41,9 @@ METHODS: dict[str, type[Method]] = {
     "scm": SCM,
 }
 
+# What methods whose own layers make the maps ask of a network: timm's have it, whether from its registry or not.
+NEEDED = ("forward_features", "get_classifier", "num_classes")
+
 
 def create_method(name: str, network: nn.Module, options: dict[str, Any] | None = None, **common: Any) -> Method:
     """Training method by name around a network.
@@ -56,7 +59,7 @@ def create_method(name: str, network: nn.Module, options: dict[str, Any] | None 
         UserError: If the method does not go with the network or the options.
     """
     method = METHODS[check_name("method", name, METHODS)]
-    if issubclass(method, OwnMaps) and not hasattr(network, "pretrained_cfg"):
+    if issubclass(method, OwnMaps) and not all(hasattr(network, name) for name in NEEDED):
         raise UserError(
             f"method {name} adds layers that make the maps, and takes networks of timm, not a "
             f"{type(network).__name__}: use cam, has or cutmix"

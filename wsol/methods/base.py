@@ -151,7 +151,8 @@ class OwnMaps(Method):
         refuse_step_losses(self)
         # What tells a network's classes, input and steps tells this module's.
         self.num_classes: int = self.network.num_classes
-        self.pretrained_cfg = self.network.pretrained_cfg
+        # A network made from its class, without timm's registry, has no configuration.
+        self.pretrained_cfg = getattr(network, "pretrained_cfg", {})
         self.feedback = getattr(network, "feedback", None)
 
     @property

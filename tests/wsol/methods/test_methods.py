@@ -54,6 +54,18 @@ def test_every_method_trains_every_parameter_and_gives_maps(name, model):
     assert torch.equal(cams.class_ids, targets.expand(len(cams.maps), 4))
 
 
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in FOR_TRANSFORMERS])
+def test_a_network_made_from_timms_class_is_taken_as_one_from_its_registry(name):
+    network = timm.models.resnet.ResNet(timm.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=3, channels=(8,) * 4)
+    assert not hasattr(network, "pretrained_cfg")
+    method = create_method(name, network, SMALL.get(name))
+    images, targets = images_and_targets()
+    method(images, targets).loss.backward()
+    maps = method.eval().class_activation_maps(images, targets).maps
+    assert maps.shape[:2] == (1, 4)
+    torch.testing.assert_close(wsol.class_activation_maps(method.deployed, images, targets).maps, maps)
+
+
 def test_unknown_methods_and_hyper_parameters_are_named():
     network = tdam.create_model("resnet_mini", num_classes=3)
     with pytest.raises(UnknownNameError, match="unknown method 'hass'; valid: has"):

@@ -8,6 +8,7 @@ import timm
 import torch
 from vit_goldens import arrays, assert_close, entries, images, value
 
+from wsol.methods import create_method
 from wsol.methods.diffusion import (
     ActivationDiffusion,
     grid_laplacian,
@@ -27,14 +28,13 @@ def create(name, drop_path_rate=0.0):
     network = timm.models.vision_transformer.VisionTransformer(
         **{key: config[key] for key in keys}, drop_path_rate=drop_path_rate
     )
-    network.pretrained_cfg = {}
     state = {key: value(key, tuple(shape)) for key, shape in entry["state_dict"].items()}
     if "iterations" not in config:
-        method = TSCAM(network)
+        method = create_method("ts-cam", network)
         assert TSCAM.is_authors_state(state)
         assert not SCM.is_authors_state(state)
     else:
-        method = SCM(network, config["iterations"])
+        method = create_method("scm", network, {"iterations": config["iterations"]})
         assert SCM.is_authors_state(state)
         if config["scm_scalars"] == "default":
             state.update({key: torch.full((1,), 0.5) for key in state if key.endswith(".thred")})
