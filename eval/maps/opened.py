@@ -153,7 +153,6 @@ class Opened:
             options.model,
             options.checkpoint,
             dataset=truth.dataset,
-            dataset_classes=truth.num_classes,
             train_with=train_command(options.model, options.dataset, options.data_root),
             model_args=parse_arguments(options.model_args),
         )

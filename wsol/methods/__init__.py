@@ -135,6 +135,9 @@ def load_authors(method: Method, state: Mapping[str, Tensor], path: str | os.Pat
     if unknown or wrong or missing:
         found = ((unknown, "not in the network"), (wrong, "of another shape"), (missing, "missing"))
         problems = "; ".join(f"{len(keys)} {what} ({keys[0]})" for keys, what in found if keys)
+        if wrong:
+            theirs, here = (tuple(tensors[wrong[0]].shape) for tensors in (ours, own))
+            problems += f"; {wrong[0]} is {theirs} there and {here} here"
         raise CheckpointError(f"{path} does not fit method {type(method).__name__}: {problems}; nothing was loaded")
     method.load_state_dict(ours, strict=False)
     return untrained

@@ -34,6 +34,7 @@ class ACoL(OwnMaps):
 
     authors_strides: ClassVar[Mapping[str, int]] = {"layer4": 1}
     authors_key = "classifier_A.0.weight"
+    authors_classifiers = ("classifier_A.4.weight",)
     authors_names = ((r"classifier_A\.", "head_a."), (r"classifier_B\.", "head_b."), (r"", "network."))
 
     def __init__(self, network: nn.Module, threshold: float = 0.7, width: int = 1024, **options: Any) -> None:

@@ -30,6 +30,7 @@ class ADL(Method):
     classifier_std = 0.01
     authors_strides: ClassVar[Mapping[str, int]] = {"layer4": 1}
     authors_key, authors_lack = "layer4.3.conv1.weight", "layer4.1.conv1.weight"
+    authors_classifiers = ("fc.weight",)
     # wsolevaluation numbers its layers, which have no weights, among ResNet-50's blocks: one after a first block.
     authors_names = (
         (r"layer([34])\.(\d+)", lambda found: f"network.layer{found[1]}.{max(int(found[2]) - 1, 0)}"),

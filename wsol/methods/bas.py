@@ -51,6 +51,7 @@ class BAS(OwnMaps):
     """
 
     authors_key = "classifier_loc.0.weight"
+    authors_classifiers = (authors_key,)
     # Copies are those of the erased pass. The InceptionV3 of CUB calls the head "classifier".
     authors_names = (
         (r".*_copy", None),

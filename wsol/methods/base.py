@@ -53,6 +53,9 @@ class Method(nn.Module):
     authors_names: ClassVar[Names] = ()
     """Our names for its tensors, see `wsol.methods.authors.rename`."""
 
+    authors_classifiers: ClassVar[tuple[str, ...]] = ()
+    """Names of tensors there whose first axis are the classes, one of which such a file has."""
+
     authors_strides: ClassVar[Mapping[str, int]] = {}
     """Stages that the reference implementation's network runs without stride, see `tdam.strides`."""
 
@@ -129,6 +132,11 @@ class Method(nn.Module):
     def in_our_names(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of such a checkpoint under this method's names."""
         return rename(state, cls.authors_names)
+
+    @classmethod
+    def classes_of_authors(cls, state: Mapping[str, Tensor]) -> int | None:
+        """Number of classes of such a checkpoint; None where it has no classifier."""
+        return next((len(state[name]) for name in cls.authors_classifiers if name in state), None)
 
     @classmethod
     def authors_options(cls, state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:

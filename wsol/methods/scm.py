@@ -59,6 +59,12 @@ class SCM(TSCAM):
         return min_max(attention.flatten(1)).view_as(attention)
 
     @classmethod
+    def authors_options(cls, state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:
+        """As many blocks as the file holds, the first of 16 iterations."""
+        blocks = sum(key.endswith(".thred") for key in state)
+        return {"iterations": (16, *[4] * (blocks - 1))}
+
+    @classmethod
     def is_authors_state(cls, state: Mapping[str, Tensor]) -> bool:
         """Whether weights have the names of the authors' checkpoints: TS-CAM's and the diffusion blocks'."""
         return super().is_authors_state(state) and "layers.0.thred" in state

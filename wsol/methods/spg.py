@@ -43,6 +43,7 @@ class SPG(Method):
     classifier_std = 0.01
     authors_strides: ClassVar[Mapping[str, int]] = {"layer4": 1}
     authors_key = "SPG_A4.weight"
+    authors_classifiers = (authors_key,)
     # wsolevaluation's ResNet-50 holds its last stage but one in two parts.
     authors_names = (
         (r"SPG_A1\.", "network.layer3."),

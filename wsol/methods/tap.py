@@ -39,6 +39,7 @@ class TAP(OwnMaps):
 
     own_map_methods = ("cam", "nwc")
     authors_key = "main_layers.0.weight"
+    authors_classifiers = ("fc.weight", "conv.weight")
     authors_names = (
         (r"main_layers\.30\.", "convolution.0."),
         (r"main_layers\.(\d+)\.", lambda found: f"network.{vgg_layer(int(found[1]))}."),

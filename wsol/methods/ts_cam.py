@@ -49,6 +49,8 @@ class TSCAM(OwnMaps):
     name: ClassVar[str] = "ts-cam"
     """What people call the method by."""
 
+    authors_classifiers = ("head.weight",)
+
     def __init__(self, network: nn.Module, **options: Any) -> None:
         super().__init__(network, **options)
         _check_network(self.network, self.name)

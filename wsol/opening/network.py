@@ -36,7 +36,6 @@ def open_network(
     *,
     dataset: str | None = None,
     num_classes: int | None = None,
-    dataset_classes: int | None = None,
     train_with: str | None = None,
     model_args: Mapping[str, Any] | None = None,
     transform: Callable[..., Any] | None = None,
@@ -55,7 +54,6 @@ def open_network(
         checkpoint: Weights to load into it.
         dataset: Dataset it is to be used on; chooses the weights of a registered name.
         num_classes: Number of classes that it must tell apart.
-        dataset_classes: See `open_trained`.
         train_with: See `open_trained`.
         model_args: Arguments of "package.module:function" or options of "torchvision/…".
         transform: From a PIL image to the tensor ``(3, H, W)`` that the network sees, instead of one resize.
@@ -83,7 +81,6 @@ def open_network(
             num_classes=num_classes,
             runs=runs,
             train_with=train_with,
-            dataset_classes=dataset_classes,
         )
         name, arguments = os.fspath(model), dict(model_args or {})
         found = None if arguments or checkpoint is not None else _own_run(name, dataset, runs)

@@ -183,7 +183,6 @@ def open_trained(
     num_classes: int | None = None,
     runs: str | os.PathLike[str] = RUNS,
     train_with: str | None = None,
-    dataset_classes: int | None = None,
 ) -> TrainedNetwork:
     """Build a network and load trained weights into it.
 
@@ -195,7 +194,6 @@ def open_trained(
             checkpoint with as many classes as it has.
         runs: Folder that `wsol-train` writes into.
         train_with: See `find_checkpoint`.
-        dataset_classes: Number of classes of the dataset, taken for files that do not tell theirs.
 
     Raises:
         UnknownNameError: If no such network is registered; the valid names come nearest first.
@@ -216,7 +214,7 @@ def open_trained(
     path = Path(checkpoint)
     if path.is_file() and (config := find_config(path)):
         return _ours(model_name, path, config, source, num_classes)
-    if path.is_file() and (opened := _of_authors(model_name, path, source, num_classes or dataset_classes)):
+    if path.is_file() and (opened := _of_authors(model_name, path, source, num_classes)):
         return opened
     if num_classes is None:
         num_classes = classes_of(path, tdam.create_model(model_name))
@@ -236,11 +234,7 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
         raise CheckpointError(f"{path} holds a {config['model']}, not a {model_name}: pass --model {config['model']}")
     if not config.get("trained"):
         raise CheckpointError(f"{path} holds untrained weights; train them with wsol-train")
-    if num_classes is not None and config["num_classes"] != num_classes:
-        raise CheckpointError(
-            f"{path} was trained for {config['num_classes']} classes, the dataset has {num_classes}: "
-            "pass a checkpoint trained on this dataset"
-        )
+    _check_classes(path, config["num_classes"], num_classes)
     # Training methods make maps and so import what this package gives.
     from wsol.methods import load_trained
 
@@ -253,6 +247,14 @@ def _ours(model_name: str, path: Path, config: dict[str, Any], source: str, num_
     return opened
 
 
+def _check_classes(path: Path, found: int, wanted: int | None) -> None:
+    if wanted is not None and found != wanted:
+        raise CheckpointError(
+            f"{path} was trained for {found} classes, the dataset has {wanted}: "
+            "pass a checkpoint trained on this dataset"
+        )
+
+
 def _of_authors(model_name: str, path: Path, source: str, num_classes: int | None) -> TrainedNetwork | None:
     """Open a checkpoint that a training method's reference implementation wrote; None if no such names are in it."""
     # Training methods make maps and so import what this package gives.
@@ -262,18 +264,16 @@ def _of_authors(model_name: str, path: Path, source: str, num_classes: int | Non
     name = method_of_authors(state)
     if name is None:
         return None
-    if num_classes is None:
-        raise CheckpointError(
-            f"{path} is a checkpoint of {name}'s authors: give its number of classes with num_classes="
-        )
     reference = METHODS[name]
-    network = tdam.create_model(model_name, num_classes=num_classes, strides=reference.authors_strides)
-    method = create_method(name, network, reference.authors_options(state, num_classes))
-    untrained = load_authors(method, state, path)
-    if untrained:
+    classes = reference.classes_of_authors(state)
+    if classes is None:
         raise CheckpointError(
             f"{path} of {name}'s authors has no classifier, so it cannot classify; nothing was opened"
         )
+    _check_classes(path, classes, num_classes)
+    network = tdam.create_model(model_name, num_classes=classes, strides=reference.authors_strides)
+    method = create_method(name, network, reference.authors_options(state, classes))
+    load_authors(method, state, path)
     return _trained(method.deployed, model_name, None, f"{source} of {name}'s authors")
 
 

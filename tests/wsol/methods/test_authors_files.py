@@ -11,7 +11,7 @@ from torch import nn
 import tdam
 import wsol
 from tdam.errors import CheckpointError, UnknownNameError, UserError
-from wsol.methods import create_method
+from wsol.methods import METHODS, create_method, method_of_authors
 from wsol.methods.adl import default_positions
 from wsol.methods.spg import default_layers
 from wsol.opening.trained import open_trained
@@ -28,7 +28,8 @@ def test_a_file_of_the_authors_is_told_by_its_names_and_makes_their_maps(tmp_pat
     tensors = {prefix + key: value.float() for key, value in state(name).items()}
     torch.save({"state_dict": tensors}, tmp_path / "authors.pth.tar")
     classes = configuration(name).get("num_classes", 200)
-    opened = open_trained(model, checkpoint=tmp_path / "authors.pth.tar", num_classes=classes)
+    opened = open_trained(model, checkpoint=tmp_path / "authors.pth.tar")
+    assert opened.num_classes == classes
     cams = wsol.class_activation_maps(opened.model, images(name).float(), labels(name))
     expected = arrays(name)
     assert_close(cams.logits[0], expected["eval/logits"], 1e-4)
@@ -40,6 +41,21 @@ def test_a_file_without_a_classifier_is_not_taken_for_one_with(tmp_path):
     torch.save({"state_dict": state("c2am_cub_alpha005"), "Flag": torch.tensor(True)}, tmp_path / "c2am.pth")
     with pytest.raises(CheckpointError, match="has no classifier"):
         open_trained("resnet50", checkpoint=tmp_path / "c2am.pth", num_classes=200)
+
+
+def test_files_tell_their_classes():
+    for name in ("bas_ilsvrc_resnet50", "acol", "adl", "spg", "c2am_cub_alpha005"):
+        config, tensors = configuration(name), state(name)
+        classes = METHODS[config["method"]].classes_of_authors(tensors)
+        assert classes == {"c2am": None, "bas": 1000}.get(config["method"], 12)
+    tap = {"main_layers.0.weight": torch.zeros(64, 3, 3, 3), "fc.weight": torch.zeros(200, 1024)}
+    assert METHODS[method_of_authors(tap)].classes_of_authors(tap) == 200
+
+
+def test_a_file_of_other_classes_is_refused(tmp_path):
+    torch.save(state("bas_cub_vgg16"), tmp_path / "bas.pth")
+    with pytest.raises(CheckpointError, match=r"bas\.pth was trained for 200 classes, the dataset has 3"):
+        open_trained("vgg16_gap", checkpoint=tmp_path / "bas.pth", num_classes=3)
 
 
 def test_a_file_of_another_backbone_is_refused_and_nothing_is_loaded(tmp_path):

@@ -10,7 +10,7 @@ from torch import nn
 import tdam
 import wsol
 from tdam.errors import CheckpointError, UserError
-from wsol.methods import create_method
+from wsol.methods import METHODS, create_method, load_authors
 from wsol.training.config import TrainingConfig
 from wsol.training.optim import parameter_groups
 from wsol.training.recipes import list_recipes, load_recipe
@@ -24,7 +24,8 @@ def seeded():
 
 
 def small(name="vit_tiny_patch16_224", img_size=(48, 80), **options):
-    return tdam.create_model(name, num_classes=3, img_size=img_size, embed_dim=32, depth=2, num_heads=2, **options)
+    options = {"num_classes": 3, "embed_dim": 32, "depth": 2, "num_heads": 2} | options
+    return tdam.create_model(name, img_size=img_size, **options)
 
 
 @pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
@@ -139,6 +140,18 @@ def test_a_trained_network_comes_back_from_its_checkpoint_with_its_maps(method_n
     assert torch.equal(cams.maps, method.class_activation_maps(batch, targets).maps)
 
 
+def test_a_file_of_scms_authors_tells_its_blocks(tmp_path):
+    state = create_method("scm", small(img_size=224), {"iterations": (16, 4)}).state_dict()
+    names = {".threshold": ".thred", ".rate": ".fuse._loss_rate", "network.": ""}
+    for ours, theirs in names.items():
+        state = {key.replace(ours, theirs): value for key, value in state.items()}
+    assert METHODS["scm"].is_authors_state(state)
+    options = METHODS["scm"].authors_options(state, 3)
+    load_authors(create_method("scm", small(img_size=224), options), state, "scm.pth")
+    with pytest.raises(CheckpointError, match=r"head.weight is \(3, 32, 3, 3\) there and \(4, 32, 3, 3\) here"):
+        load_authors(create_method("scm", small(img_size=224, num_classes=4), options), state, "scm.pth")
+
+
 @pytest.mark.parametrize("method_name", TRANSFORMER_METHODS)
 def test_a_file_of_the_authors_opens_as_any_checkpoint(method_name, tmp_path):
     """Their names, in their wrapping: `dict(epoch, state_dict, best_map)` with "module." before every name."""
@@ -148,10 +161,11 @@ def test_a_file_of_the_authors_opens_as_any_checkpoint(method_name, tmp_path):
         key = key.removeprefix("network.").replace(".threshold", ".thred").replace(".rate", ".fuse._loss_rate")
         theirs[f"module.{key}"] = value
     torch.save({"epoch": 60, "state_dict": theirs, "best_map": 0.0}, tmp_path / "authors.pth")
-    opened = wsol.open_trained("deit_tiny_patch16_224", checkpoint=tmp_path / "authors.pth", num_classes=3)
+    opened = wsol.open_trained("deit_tiny_patch16_224", checkpoint=tmp_path / "authors.pth")
     assert method_name in opened.source
+    assert opened.num_classes == 3
     batch = torch.randn(1, 3, 224, 224)
     ours, expected = wsol.class_activation_maps(opened.model, batch), trained.class_activation_maps(batch)
     assert torch.equal(ours.maps, expected.maps)
-    with pytest.raises(CheckpointError, match="does not fit method"):
+    with pytest.raises(CheckpointError, match=r"authors\.pth was trained for 3 classes, the dataset has 4"):
         wsol.open_trained("deit_tiny_patch16_224", checkpoint=tmp_path / "authors.pth", num_classes=4)
