@@ -71,7 +71,8 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     """
     path, expected = Path(path), model.state_dict()
     content = read_state_dict(path)
-    state, new_head = in_our_names(model, content, path), _has_replaced_head(model, content)
+    state = _as_linear(in_our_names(model, content, path), expected)
+    new_head = _has_replaced_head(model, content)
     # Attentions that started as the identity may carry a divisor, of which a new network knows nothing yet.
     divided = [block for block in _feedback_blocks(model) if f"{block}.attention.divisor" in state]
     expected |= {f"{block}.attention.divisor": state[f"{block}.attention.divisor"] for block in divided}
@@ -90,6 +91,14 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> LoadRepor
     if initialised:
         _start_from_plain_weights(model)
     return LoadReport(path, len(state), initialised, find_config(path))
+
+
+def _as_linear(state: StateDict, expected: Mapping[str, Tensor]) -> StateDict:
+    """Weights of 1x1 convolutions ``(C, D, 1, 1)`` as the network's linear layers ``(C, D)`` have them."""
+    linear = {key for key, value in expected.items() if value.ndim == 2}
+    return {
+        key: value.flatten(1) if key in linear and value.shape[2:] == (1, 1) else value for key, value in state.items()
+    }
 
 
 def _feedback_blocks(model: nn.Module) -> dict[str, FeedbackBlock]:

@@ -28,6 +28,8 @@ WRAPPERS = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params"),
 )
+# One network in two halves, as BagCAMs and DA-WSOL write theirs.
+HALVES = ("state_dict_extractor", "state_dict_classifier")
 # What data parallelism, torch.compile, averaging and the attributes of Lightning modules put before every name.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 AVERAGE_COUNTER = "n_averaged"  # beside the weights of torch.optim.swa_utils.AveragedModel
@@ -148,6 +150,9 @@ def _unwrap(content: Any, path: Path) -> Mapping[Any, Any]:
         content = content[wrapper]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds no tensors by name: save model.state_dict()")
+    halves = [content[name] for name in HALVES if isinstance(content.get(name), Mapping)]
+    if len(halves) == len(HALVES):
+        return {key: value for half in halves for key, value in half.items()}
     if _holds_tensors(content):
         return content
     inside = [name for name, value in content.items() if isinstance(value, Mapping) and _holds_tensors(value)]
