@@ -85,7 +85,7 @@ def create_schedule(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, updates_per_epoch: int
 ) -> tuple[Scheduler, int]:
     """Schedule of timm, a function of the number of optimiser steps, and the number of epochs it needs."""
-    return timm.scheduler.create_scheduler_v2(
+    schedule, epochs = timm.scheduler.create_scheduler_v2(
         optimizer,
         sched=config.schedule,
         num_epochs=config.epochs,
@@ -99,6 +99,10 @@ def create_schedule(
         step_on_epochs=False,
         updates_per_epoch=updates_per_epoch,
     )
+    if isinstance(schedule, timm.scheduler.MultiStepLRScheduler):
+        # timm counts steps from 1 there: the rate would fall before the last update of an epoch.
+        schedule.decay_t = [step + 1 for step in schedule.decay_t]
+    return schedule, epochs
 
 
 def create_mixup(config: TrainingConfig, num_classes: int) -> Mixup | None:

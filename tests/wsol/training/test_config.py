@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import timm
+import torch
 
 from tdam.errors import UnknownNameError, UserError
 from wsol.methods import create_method
@@ -47,6 +48,20 @@ def test_the_classifier_of_wsolevaluation_learns_ten_times_faster_and_steps_down
             scale = 10 if fast.pop() else 1
             assert group["lr"] == pytest.approx(config.lr * decay * scale)
             assert group["weight_decay"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("recipe", "epochs"),
+    [("ts-cam-cub-deit-small", (29, 59)), ("ts-cam-imagenet-deit-small", (9, 11, 19)), ("bas-cub-resnet50", (80,))],
+)
+def test_the_rate_falls_by_ten_between_two_epochs(recipe, epochs):
+    config = TrainingConfig.from_dict({**load_recipe(recipe), "init": None})
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=config.lr)
+    schedule, _ = create_schedule(optimizer, config, updates_per_epoch=7)
+    for update in range(7 * config.epochs):
+        schedule.step_update(update)
+        falls = sum(update >= 7 * epoch for epoch in epochs)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(config.lr * 0.1**falls), update
 
 
 def test_norms_and_biases_are_not_decayed():
