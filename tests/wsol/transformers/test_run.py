@@ -68,6 +68,18 @@ def test_attention_of_timm_networks_is_that_of_their_own_softmax(name, prefix, c
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_attention_is_recorded_before_dropout(fused):
+    network = timm_vit(attn_drop_rate=0.5).train()
+    for block in network.blocks:
+        block.attn.fused_attn = fused
+    batch = images()
+    runs = [run_transformer(network, batch) for _ in range(2)]
+    assert not torch.equal(runs[0].output, runs[1].output)
+    assert torch.equal(runs[0].weights[0], runs[1].weights[0])
+    torch.testing.assert_close(runs[0].weights[0], run_transformer(network.eval(), batch).weights[0])
+
+
 def test_torchvisions_attention_is_recorded_with_its_gradient():
     network = torchvision.models.VisionTransformer(
         image_size=48, patch_size=16, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=32, num_classes=3
