@@ -26,6 +26,9 @@ def test_bag_cams_of_every_layer_are_those_of_the_authors():
     ours["fc.weight"] = ours["fc.weight"].flatten(1)
     network.double().eval().load_state_dict(ours)
     structure = structure_of(network, (3, 64, 64))
+    for layer in ("layer2", "layer3", "layer4"):
+        shown = score_maps(expected[f"{layer}/raw"][0], (64, 64), "bilinear")
+        np.testing.assert_allclose(shown, expected[f"{layer}/map0"], atol=1e-5)
     # Image 0 has a negative logit, whose logarithm does not exist.
     assert expected["logits"][0, labels(name)[0]] < 0
     for layers in (["layer4"], ["layer3"], ["layer2"], []):
