@@ -94,6 +94,7 @@ def judge_features(
         replace(network, model=Head(classifier).eval()),
         FeatureDataset(features, dataset.ground_truth.labels),
         method="cam" if method == CHANNEL_MEAN else method,
+        map_interpolation=protocol.map_interpolation,
     )
     masks = dataset.ground_truth.masks
     mask_of = dataset.mask if masks is not None and any(files.objects for files in masks) else None

@@ -157,7 +157,9 @@ def pass_over_images(
     """The same for a method that is not made of the last maps."""
     if cell.method in EVERY:
         dataset = dataset.subset(list(range(0, len(dataset), EVERY[cell.method])))
-    source = NetworkMaps(network, dataset, batch_size=BATCH, method=cell.method)
+    source = NetworkMaps(
+        network, dataset, batch_size=BATCH, method=cell.method, map_interpolation=protocol.map_interpolation
+    )
     began = time.process_time()
     judged = judge_split(source, dataset.ground_truth, protocol, thresholds, photographs.work / "records" / cell.name)
     return judged, (time.process_time() - began) / len(dataset)
