@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 import tdam
 from tdam.errors import UsageError, check_name
+from tdam.steps import SCOPES
 from wsol.maps import MapMethod, find_method
 from wsol.maps.evidence import maps_of_evidence
-from wsol.networks import Reading, evaluation_mode, structure_of, unwrap
+from wsol.networks import Reading, as_input, evaluation_mode, structure_of, unwrap
 from wsol.networks.wrappers import makes_own_maps
 
 
@@ -41,6 +42,14 @@ class ClassActivationMaps:
     maps: Tensor
     class_ids: Tensor
     logits: Tensor
+
+
+def _checked(images: Tensor) -> Tensor:
+    """Refuse what is no batch of preprocessed images."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point() or not images.numel():
+        given = f"{tuple(images.shape)} of {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
+        raise UsageError(f"images must be a preprocessed batch (B, 3, H, W) of floating-point numbers, not {given}")
+    return images
 
 
 def _class_ids(class_ids: Tensor | None, logits: Tensor) -> Tensor:
@@ -106,7 +115,7 @@ def class_activation_maps(
 
     Args:
         model: A classifier; networks of `tdam.create_model` have T steps, all others one.
-        images: Preprocessed images ``(B, 3, H, W)``.
+        images: Preprocessed images ``(B, 3, H, W)``; they are brought to the type and device of the weights.
         class_ids: Classes ``(B,)`` or, per step, ``(T, B)``; None takes each step's own top prediction.
         method: A name of `wsol.map_methods()`.
         scope: Which stages take step t's count: "last" (the authors' definition) or "all".
@@ -191,8 +200,9 @@ class BatchMaps:
         outputs: tdam.StepOutputs | None = None,
     ) -> None:
         self._methods = {name: find_method(name) for name in methods}
+        check_name("scope", scope, SCOPES)
         self._network = unwrap(model)
-        self._images = images
+        self._images = images = as_input(self._network, _checked(images))
         if makes_own_maps(self._network):
             return
         structure = structure_of(self._network, tuple(images.shape[1:]), feature_layer, classifier)

@@ -20,6 +20,7 @@ from tdam.errors import check_name
 from wsol.cam import BatchMaps, ClassActivationMaps
 from wsol.data import ImageError, LocalizationDataset
 from wsol.data.waiting import WaitingClock
+from wsol.networks import as_input
 from wsol.networks.wrappers import unwrap
 from wsol.opening import TrainedNetwork
 from wsol.scoremap import has_contrast, score_maps
@@ -152,7 +153,7 @@ class NetworkMaps:
         if images.images is None:
             return [RawBatch(images, None, None) for _ in methods]
         dtype = PRECISIONS[self.precision]
-        on_device = images.images.to(self.device, non_blocking=True)
+        on_device = as_input(model, images.images)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             maps = self._maps(model, on_device, methods)
             return [RawBatch(images, maps.of(method, images.labels), maps.of(method)) for method in methods]

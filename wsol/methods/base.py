@@ -18,7 +18,7 @@ from tdam.errors import UserError
 from tdam.families.vgg import refuse_single_place
 from wsol.cam import ClassActivationMaps, class_activation_maps
 from wsol.methods.authors import Names, rename
-from wsol.networks.recorder import logits_of
+from wsol.networks.outputs import logits_of
 
 
 class MethodOutput(NamedTuple):
@@ -103,7 +103,7 @@ class Method(nn.Module):
     def forward(self, images: Tensor, targets: Tensor) -> MethodOutput:
         """Loss and logits of preprocessed images ``(B, 3, H, W)``."""
         if not self.step_loss_weights and not self.step_diversity:
-            logits = logits_of(self.network(images))
+            logits = logits_of(self.network(images), len(images))
             return MethodOutput(self.criterion(logits, targets), logits)
         return self._forward_steps(images, targets)
 

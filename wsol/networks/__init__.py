@@ -1,5 +1,6 @@
 """Reading anyone's network: which tensor is pooled, which layer classifies, what a batch gives."""
 
+from wsol.networks.discovery import as_input
 from wsol.networks.errors import NetworkError
 from wsol.networks.forward import ForwardPass, LayerGradients
 from wsol.networks.linear_form import LinearForm
@@ -14,6 +15,7 @@ __all__ = [
     "NetworkError",
     "Reading",
     "Structure",
+    "as_input",
     "check_weights",
     "evaluation_mode",
     "structure_of",

@@ -11,18 +11,27 @@ any library is read alike.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from itertools import combinations
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tdam.errors import check_name
+from wsol.networks.classifier import (
+    Classifier,
+    argument_of,
+    check_order,
+    find_classifier,
+    input_of,
+    name_of,
+    weights_of,
+)
 from wsol.networks.errors import NetworkError
 from wsol.networks.layout import is_vector, layout_of, with_grid
+from wsol.networks.outputs import logits_of
 from wsol.networks.pooling import Pooled, flattened_as, pooled_as, same
-from wsol.networks.recorder import Call, Recorder, logits_of
+from wsol.networks.recorder import Call, Recorder
 from wsol.networks.structure import Head, Norm, Site, Structure
 
 # Functions that normalize, and their arguments in order.
@@ -32,11 +41,6 @@ NORM_ARGUMENTS = {
     "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
 }
 FIELDS = {"weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
-ACTIVATIONS = {
-    "softmax": lambda scores: scores.softmax(1),
-    "log_softmax": lambda scores: scores.log_softmax(1),
-    "sigmoid": lambda scores: scores.sigmoid(),
-}
 # Places that one strided convolution may make into one.
 MOST_PLACES_OF_A_STRIDE = 16
 # Functions whose result stands for a map as a module's does; others, such as a reshape, may be anything.
@@ -48,16 +52,16 @@ PASSING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.Flatten,
 FEWEST_TOKENS = 4
 
 
-class _Classifier(NamedTuple):
-    calls: tuple[Call, ...]
-    activation: str | None
-
-
 def sample_images(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Tensor:
     """Two random images ``(2, channels, H, W)`` of the network's type and device; the global generator is not used."""
-    parameter = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
     images = torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0))
-    return images.to(parameter.device, parameter.dtype)
+    return as_input(network, images)
+
+
+def as_input(network: nn.Module, images: Tensor) -> Tensor:
+    """Images in the type and on the device of a network's weights, such as half precision."""
+    parameter = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
+    return images.to(parameter.device, parameter.dtype, non_blocking=True)
 
 
 def discover(
@@ -78,16 +82,21 @@ def discover(
         NetworkError: If the network returns no logits, or nothing in it has places.
     """
     with torch.no_grad(), _full_precision(images), Recorder(network) as recorder:
-        logits = logits_of(_try(network, images)).clone()
+        output = _try(network, images)
+        logits = logits_of(output, len(images)).clone()
     calls = recorder.calls
+    check_order(output, logits, calls)
     if feature_layer is not None:
         _check_module(network, "feature_layer", feature_layer)
         calls = [call for call in calls if call.site.module == feature_layer and call.site.part == "output"]
         if not calls:
             raise NetworkError(f"feature_layer {feature_layer} did not run, or returns no tensor")
+        if all(call.output.ndim < 3 for call in calls):
+            shape = tuple(calls[-1].output.shape)
+            raise NetworkError(f"feature_layer {feature_layer} returns {shape}, without rows and columns: name another")
     if classifier is not None:
         _check_module(network, "classifier", classifier)
-    found = _find_classifier(recorder.calls, logits, classifier)
+    found = find_classifier(recorder.calls, logits, classifier)
     structure = _class_maps(calls, logits) if found is None else _pooling_of(network, found, recorder.calls, calls)
     if structure is None:
         heads = _heads_alone(network, recorder.calls, found)
@@ -106,9 +115,11 @@ def _try(network: nn.Module, images: Tensor) -> Any:
     except Exception as error:  # other people's code may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         channels, height, width = images.shape[1:]
+        hint = "input_size= sets another size, transform= other channels"
+        if isinstance(error, TypeError) and "argument" in reason:
+            hint = "its forward must take a batch of images and nothing more"
         raise NetworkError(
-            f"{type(network).__name__} does not run on images of {channels} x {height} x {width}: {reason}; "
-            "input_size= sets another size"
+            f"{type(network).__name__} does not run on images of {channels} x {height} x {width}: {reason}; {hint}"
         ) from error
 
 
@@ -120,42 +131,13 @@ def _check_module(network: nn.Module, option: str, name: str) -> None:
     check_name(f"{option} (module of the network)", name, [key for key, _ in network.named_modules() if key])
 
 
-def _linear_calls(calls: Sequence[Call]) -> Iterator[tuple[Call, Tensor]]:
-    """Calls of linear functions on vectors, last first, with their output ``(B, C)``."""
-    for call in reversed(calls):
-        one_place = call.site.part == "conv2d" and call.output.ndim == 4 and call.output.shape[2:].numel() == 1
-        if one_place or (call.site.part == "linear" and call.output.ndim == 2):
-            yield call, call.output.flatten(1)
-
-
-def _find_classifier(calls: Sequence[Call], logits: Tensor, name: str | None) -> _Classifier | None:
-    linear = [(call, out) for call, out in _linear_calls(calls) if out.shape[1] == logits.shape[1]]
-    if name is not None:
-        linear = [(call, out) for call, out in linear if call.site.module == name]
-        if not linear:
-            raise NetworkError(
-                f"classifier {name} is not a linear layer that gives {logits.shape[1]} numbers per image"
-            )
-    for call, out in linear:
-        if same(out, logits):
-            return _Classifier((call,), None)
-    for (one, out), (other, other_out) in combinations(linear, 2):
-        if same((out + other_out) / 2, logits):
-            return _Classifier((one, other), None)
-    for call, out in linear:
-        for activation, apply in ACTIVATIONS.items():
-            if same(apply(out), logits):
-                return _Classifier((call,), activation)
-    return None
-
-
 def _pooling_of(
-    network: nn.Module, found: _Classifier, calls: Sequence[Call], candidates: Sequence[Call]
+    network: nn.Module, found: Classifier, calls: Sequence[Call], candidates: Sequence[Call]
 ) -> Structure | None:
     """What the classifiers read; None if it is no pooling, or they read differently pooled tensors."""
     heads, feature, pooled = [], None, None
     for call in found.calls:
-        vector, norm = _input(call).flatten(1), None
+        vector, norm = input_of(call).flatten(1), None
         match = _find_pooled(candidates, vector)
         if match is None:
             normalized = _norm_before(calls, vector)
@@ -163,8 +145,8 @@ def _pooling_of(
             if normalized is None or norm is None:
                 match = _find_flattened(candidates, vector)
             else:
-                match = _find_pooled(candidates, _input(normalized).flatten(1))
-        weight, bias = _name(network, _argument(call, 1, "weight")), _name(network, _argument(call, 2, "bias"))
+                match = _find_pooled(candidates, input_of(normalized).flatten(1))
+        weight, bias = weights_of(network, call)
         if match is None or weight is None or (feature is not None and match[0].site != feature.site):
             return None
         feature, pooled = match
@@ -184,20 +166,6 @@ def _pooling_of(
     )
 
 
-def _argument(call: Call, position: int, name: str) -> Any:
-    return call.inputs[position] if len(call.inputs) > position else call.options.get(name)
-
-
-def _input(call: Call) -> Tensor:
-    return _argument(call, 0, "input")
-
-
-def _name(network: nn.Module, tensor: Tensor | None) -> str | None:
-    """Name of a parameter or buffer of the network; None for any other tensor."""
-    named = (*network.named_parameters(), *network.named_buffers())
-    return next((name for name, own in named if own is tensor), None)
-
-
 def _norm_before(calls: Sequence[Call], vector: Tensor) -> Call | None:
     """The norm whose output is the vector."""
     for call in reversed(calls):
@@ -212,12 +180,12 @@ def _norm(network: nn.Module, call: Call) -> Norm | None:
     arguments = NORM_ARGUMENTS[call.site.part]
     names: dict[str, str | None] = {}
     for position, argument in enumerate(arguments):
-        tensor = _argument(call, position, argument)
+        tensor = argument_of(call, position, argument)
         if argument in FIELDS and isinstance(tensor, Tensor):
-            names[FIELDS[argument]] = _name(network, tensor)
+            names[FIELDS[argument]] = name_of(network, tensor)
             if names[FIELDS[argument]] is None:
                 return None
-    eps = _argument(call, arguments.index("eps"), "eps")
+    eps = argument_of(call, arguments.index("eps"), "eps")
     if eps is None:
         eps = torch.finfo(call.output.dtype).eps if call.site.part == "rms_norm" else 1e-5
     return Norm(call.site.part, eps, **names)  # type: ignore[arg-type]
@@ -289,11 +257,11 @@ def _class_maps(calls: Sequence[Call], logits: Tensor) -> Structure | None:
     return Structure(match[0].site, match[1].layout, "class maps", heads=())
 
 
-def _heads_alone(network: nn.Module, calls: Sequence[Call], found: _Classifier | None) -> tuple[Head, ...]:
+def _heads_alone(network: nn.Module, calls: Sequence[Call], found: Classifier | None) -> tuple[Head, ...]:
     """The classifiers of a network that reads no pooled tensor."""
     heads = []
     for call in found.calls if found else ():
-        weight, bias = _name(network, _argument(call, 1, "weight")), _name(network, _argument(call, 2, "bias"))
+        weight, bias = weights_of(network, call)
         heads.append(Head(_border_of(calls, call), weight or "", bias))
     return tuple(heads)
 
@@ -304,9 +272,9 @@ def _gradient_run(network: nn.Module, images: Tensor, heads: tuple[Head, ...]) -
     Not on the logits: the classifier of a new network may be zero.
     """
     with torch.enable_grad(), _full_precision(images), Recorder(network) as recorder:
-        logits = logits_of(network(images.clone().requires_grad_()))
+        logits = logits_of(network(images.clone().requires_grad_()), len(images))
     sites = {head.site for head in heads}
-    read = [_input(call) for call in recorder.calls if call.site in sites and call.inputs] or [logits]
+    read = [input_of(call) for call in recorder.calls if call.site in sites and call.inputs] or [logits]
     generator = torch.Generator().manual_seed(1)
     score = sum((tensor * torch.randn(tensor.shape, generator=generator).to(tensor)).sum() for tensor in read)
     return recorder.calls, score  # type: ignore[return-value]
@@ -369,6 +337,8 @@ def _by_gradient(
             continue
         if layout == "tokens" and tensor.shape[1] < FEWEST_TOKENS:
             continue  # a class and a distillation token, cut off from the patches
+        if tensor.shape[1 if layout == "NCHW" else -1] == 1:
+            continue  # how much every place counts in pooling, not what is there
         gradient = _reached(score, tensor)
         # Prefix tokens come first: only the second half are patches for sure.
         of_places = gradient[:, tensor.shape[1] // 2 :] if gradient is not None and layout == "tokens" else gradient

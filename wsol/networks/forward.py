@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from wsol.networks.errors import NetworkError
 from wsol.networks.linear_form import LinearForm, linear_form
+from wsol.networks.outputs import logits_of
 from wsol.networks.pooling import grid_by_ratio
-from wsol.networks.recorder import Recorder, logits_of
+from wsol.networks.recorder import Recorder
 from wsol.networks.structure import Site, Structure
 
 T = TypeVar("T")
@@ -73,12 +74,12 @@ class ForwardPass:
             output = self.network(images)
         self._graph_from = graph_from
         self._recorder = recorder
-        self._logits = self._before_activation(recorder, output)
+        self._logits = self._before_activation(recorder, output, len(images))
 
-    def _before_activation(self, recorder: Recorder, output: Any) -> Tensor:
+    def _before_activation(self, recorder: Recorder, output: Any, batch: int) -> Tensor:
         if self.structure.activation and self.structure.heads:
-            return recorder[self.structure.heads[0].site].output.flatten(1)
-        return logits_of(output)
+            output = recorder[self.structure.heads[0].site].output
+        return logits_of(output, batch)
 
     @property
     def logits(self) -> Tensor:
@@ -89,7 +90,7 @@ class ForwardPass:
         """Logits ``(N, C)`` of other images, without gradient."""
         wanted = {head.site for head in self.structure.heads} if self.structure.activation else set()
         with torch.no_grad(), Recorder(self.network, wanted) as recorder:
-            return self._before_activation(recorder, self.network(images))
+            return self._before_activation(recorder, self.network(images), len(images))
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:
         """What `compute` returns, kept for the next who asks with this key."""

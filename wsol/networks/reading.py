@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 import tdam
 from tdam.errors import UserError
@@ -50,8 +51,9 @@ def structure_of(
         UnknownNameError: If there is no module of the name given.
     """
     network = unwrap(model)
-    modules = hash(tuple((name, id(module)) for name, module in network.named_modules()))
-    key = (modules, tuple(image_shape), feature_layer, classifier)
+    modules = tuple((name, id(module)) for name, module in network.named_modules())
+    shapes = tuple(parameter.shape for parameter in network.parameters() if not is_lazy(parameter))
+    key = (hash((modules, shapes)), tuple(image_shape), feature_layer, classifier)
     known = _known.setdefault(network, {})
     if key not in known:
         check_weights(network)
@@ -63,6 +65,7 @@ def structure_of(
     return known[key]
 
 
+@torch.no_grad()
 def check_weights(network: nn.Module) -> None:
     """Refuse weights that are no finite floating-point numbers: what such a network says means nothing.
 
@@ -71,6 +74,15 @@ def check_weights(network: nn.Module) -> None:
     """
     statistics = ((name, buffer) for name, buffer in network.named_buffers() if ".running_" in f".{name}")
     for name, tensor in (*network.named_parameters(), *statistics):
+        if is_lazy(tensor) or tensor.is_meta:
+            raise NetworkError(
+                f"{type(network).__name__}: {name} holds no numbers yet: load weights, or run it once on images"
+            )
+        if tensor.is_inference():
+            raise NetworkError(
+                f"{type(network).__name__}: {name} was made within torch.inference_mode, which forbids gradients: "
+                "build the network outside of it"
+            )
         if not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise NetworkError(

@@ -140,35 +140,4 @@ class Recorder(TorchFunctionMode):
         return None if recorded is tensor else with_first_tensor(output, recorded)
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits ``(B, C)`` of what a classifier returns.
-
-    That is the tensor itself, the field or key "logits" (Hugging Face, torchvision), or the first of a tuple.
-
-    Raises:
-        NetworkError: If there are none.
-    """
-    found = output
-    if not isinstance(found, Tensor):
-        found = getattr(output, "logits", None)
-    if found is None and isinstance(output, dict):
-        found = output.get("logits")
-    if found is None and isinstance(output, (tuple, list)):
-        found = first_tensor(output)
-    if not isinstance(found, Tensor):
-        raise NetworkError(f"the network returns {type(output).__name__}, not logits (B, C): is it a classifier?")
-    if found.ndim > 2 and found[0].numel() == found.shape[1]:
-        found = found.flatten(1)
-    if found.ndim != 2 or not found.is_floating_point():
-        raise NetworkError(
-            f"the network returns {tuple(found.shape)} of {found.dtype}, not logits (B, C): is it a classifier?"
-        )
-    return found
-
-
-def run(network: nn.Module, images: Tensor) -> Tensor:
-    """Run a network and return its logits ``(B, C)``."""
-    return logits_of(network(images))
-
-
-__all__ = ["Call", "Recorder", "first_tensor", "logits_of", "run"]
+__all__ = ["Call", "Recorder", "first_tensor"]

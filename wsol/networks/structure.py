@@ -25,6 +25,8 @@ MADE_WITH: dict[Form, str] = {
     "gradient at every place": "gradients",
     "head at every place": "the layers after pooling applied to every place",
 }
+# Differences below this share of a logit are those of float32.
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Structure:
     @property
     def classifier(self) -> str:
         """The classifying layers, for people."""
-        return ", ".join(head.site.module or str(head.site) for head in self.heads) or "none (maps of the classes)"
+        names = ", ".join(head.site.module or str(head.site) for head in self.heads)
+        return names or ("none (maps of the classes)" if self.pooling == "class maps" else "the logits")
 
     @property
     def norm(self) -> str | None:
@@ -144,7 +147,7 @@ class Structure:
     @property
     def is_exact(self) -> bool:
         """Whether the mean of a map and a constant are the logit, to rounding."""
-        return self.difference < 1e-3 and self.pooling not in ("class token", "other")
+        return self.difference < ROUNDING and self.pooling not in ("class token", "other")
 
     def describe(self) -> str:
         """One sentence that says what is pooled, how, and whether the class activation map is exact.
@@ -155,11 +158,13 @@ class Structure:
         """
         height, width = self.grid
         norm = f" through {self.norm.replace('_', ' ')}" if self.norm else ""
-        how = f"{self.pooling} of {self.feature_layer} ({height} x {width}){norm} to {self.classifier}"
+        feature = f"{self.feature_layer} ({height} x {width})"
+        way = f"{feature} by a way of the network's own" if self.pooling == "other" else f"{self.pooling} of {feature}"
+        how = f"{way}{norm} to {self.classifier}"
         if self.is_exact:
             added = "the bias" if not self.norm and self.pooling == "mean" else "what no place decides"
             return f"{how}: the mean of a class activation map plus {added} is the logit"
-        return (
-            f"{how}: class activation maps are made with {MADE_WITH[self.form]} and are not exact; "
-            f"their mean misses the logit by up to {self.difference:.1%}"
-        )
+        made = f"{how}: class activation maps are made with {MADE_WITH[self.form]}"
+        if self.difference < ROUNDING:
+            return f"{made}; their mean and a constant are the logit on random images, which proves nothing for others"
+        return f"{made} and are not exact; their mean misses the logit by up to {self.difference:.1%}"

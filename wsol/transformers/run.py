@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tdam.errors import UserError
+from wsol.networks.outputs import logits_of
 from wsol.networks.pooling import grid_by_ratio
-from wsol.networks.recorder import logits_of
 from wsol.transformers.layout import TokenLayout
 from wsol.transformers.recorder import AttentionRecord, AttentionRecorder
 
@@ -60,7 +60,7 @@ def run_transformer(
             prefix tokens and patches in rows.
     """
     with torch.set_grad_enabled(differentiable), AttentionRecorder(network, differentiable) as recorder:
-        output = logits_of(network(images)) if forward is None else forward(images)
+        output = logits_of(network(images), len(images)) if forward is None else forward(images)
     name = type(network).__name__
     blocks, weights = _one_attention_per_block(network, recorder.records, len(images), name)
     layout = _layout(network, recorder.grid, weights[0].shape[-1], images, name)

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from foreign_networks import CLASSES, NETWORKS, FunctionalReLU, MeanOfTokens, build
 from torch import nn
+from torch.nn.utils import prune
 
 import tdam
 import wsol
@@ -217,3 +218,100 @@ def test_a_feature_that_goes_on_in_place_has_gradients(frozen):
     grad_cam = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method="grad-cam").maps[0]
     expected = maps_of(network).relu()
     torch.testing.assert_close(grad_cam, expected / expected[0].numel(), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["cam", "nwc"])
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "pruned"])
+def test_a_classifier_whose_weight_is_computed_is_exact(kind, method):
+    network = build(FunctionalReLU).train()
+    if kind == "pruned":
+        prune.l1_unstructured(network.fc, "weight", 0.5)
+    else:
+        getattr(nn.utils.parametrizations, kind)(network.fc)
+    before = copy.deepcopy(network.state_dict())
+    maps = wsol.class_activation_maps(network, IMAGES, CLASS_IDS, method=method).maps[0]
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    network.eval()
+    weight = network.fc.weight.detach().clamp_min(0 if method == "nwc" else -torch.inf)
+    expected = torch.einsum("bdhw,bd->bhw", network.features(IMAGES).detach(), weight[CLASS_IDS])
+    torch.testing.assert_close(maps, expected, atol=1e-5, rtol=1e-4)
+    assert structure_of(network, (3, 48, 32)).is_exact
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-2), (torch.bfloat16, 1e-1), (torch.float64, 1e-5)])
+def test_images_are_brought_to_the_type_of_the_weights(dtype, tolerance):
+    network = build(FunctionalReLU)
+    expected = maps_of(network)
+    for method in ("cam", "grad-cam"):
+        cams = wsol.class_activation_maps(network.to(dtype), IMAGES, CLASS_IDS, method=method)
+        assert cams.maps.dtype == torch.float32
+        if method == "cam":
+            torch.testing.assert_close(cams.maps[0], expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("images", [IMAGES[0], IMAGES[:0], IMAGES.byte(), IMAGES.numpy()])
+def test_what_is_no_batch_of_images_is_refused(images):
+    with pytest.raises(tdam.UserError, match=r"images must be a preprocessed batch \(B, 3, H, W\)"):
+        wsol.class_activation_maps(build(FunctionalReLU), images)
+
+
+def test_new_parameters_of_another_shape_are_found_anew():
+    network = build(FunctionalReLU)
+    wsol.class_activation_maps(network, IMAGES, CLASS_IDS)
+    network.fc.weight, network.fc.bias = nn.Parameter(torch.randn(7, 8)), nn.Parameter(torch.randn(7))
+    assert structure_of(network, (3, 48, 32)).num_classes == 7
+
+
+def test_networks_without_usable_numbers_say_so():
+    with torch.inference_mode():
+        of_inference = FunctionalReLU().eval()
+    lazy = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(CLASSES))
+    for network, message in (
+        (of_inference, "one.weight was made within torch.inference_mode"),
+        (build(FunctionalReLU).to("meta"), "one.weight holds no numbers yet"),
+        (lazy, "3.weight holds no numbers yet"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            wsol.class_activation_maps(network, IMAGES)
+
+
+def test_a_feature_layer_without_places_is_named():
+    with pytest.raises(NetworkError, match=r"feature_layer fc returns \(2, 5\), without rows and columns"):
+        structure_of(build(FunctionalReLU), (3, 48, 32), feature_layer="fc")
+
+
+def test_places_weighed_by_attention_are_read_before_it():
+    class AttentionPooling(FunctionalReLU):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Conv2d(8, 1, 1)
+
+        def forward(self, x):
+            features = self.two(self.one(x))
+            weights = self.score(features).flatten(2).softmax(2)
+            return self.fc((features.flatten(2) * weights).sum(2))
+
+    structure = structure_of(build(AttentionPooling), (3, 48, 32))
+    assert structure.feature_layer == "two"
+    assert structure.describe().startswith("two (12 x 8) by a way of the network's own to fc: ")
+
+
+def test_what_random_images_cannot_prove_is_not_called_a_miss():
+    class Matrix(FunctionalReLU):
+        def forward(self, x):
+            return self.features(x).mean((2, 3)) @ self.fc.weight.T
+
+    network = build(Matrix)
+    with pytest.warns(InexactMapWarning, match="the logit on random images, which proves nothing"):
+        maps = wsol.class_activation_maps(network, IMAGES, CLASS_IDS).maps[0]
+    torch.testing.assert_close(maps, maps_of(network), atol=1e-5, rtol=1e-4)
+    assert "to the logits: " in structure_of(network, (3, 48, 32)).describe()
+
+
+def test_a_forward_of_more_than_images_is_told():
+    class TwoArguments(FunctionalReLU):
+        def forward(self, x, mask):
+            return super().forward(x)
+
+    with pytest.raises(NetworkError, match="forward must take a batch of images and nothing more"):
+        wsol.class_activation_maps(build(TwoArguments), IMAGES)

@@ -13,7 +13,8 @@ from wsol.maps.base import MapMethod
 from wsol.maps.layers import fuse_layers
 from wsol.maps.registry import register_method
 from wsol.networks import ForwardPass
-from wsol.networks.recorder import Recorder, logits_of
+from wsol.networks.outputs import logits_of
+from wsol.networks.recorder import Recorder
 from wsol.networks.structure import Site
 
 
@@ -41,7 +42,7 @@ class BagCAMs(MapMethod):
         sites = sites or [forward.structure.feature]
         images = forward.images.detach().clone().requires_grad_()
         with torch.enable_grad(), guided(forward.network), Recorder(forward.network, sites) as recorder:
-            logits = logits_of(forward.network(images))
+            logits = logits_of(forward.network(images), len(images))
             scores = logits.gather(1, class_ids.view(-1, 1))
             outputs = [recorder[site].output for site in sites]
             # That of log z, also where z is negative: the sign turns before anything is clipped. At 0 nothing votes.
