@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,13 +22,16 @@ import torch
 from PIL import Image
 
 from tdam.devices import open_device
-from tdam.errors import UnknownNameError, UserError, check_name
+from tdam.errors import UsageError, UserError, check_name
 from wsol.boxes import BOX_RULES, BoxRule, boxes_from_score_map, scale_boxes
 from wsol.boxes.regions import NMS_IOU, regions_from_score_map
 from wsol.cam import ClassActivationMaps, maps_of_methods
+from wsol.class_names import number_of_class
+from wsol.data.errors import ImageError
 from wsol.data.view import WHOLE, View, view_of
 from wsol.localization import ClassScore, Localization, StepLocalization
 from wsol.maps import find_method
+from wsol.networks.wrappers import makes_own_maps, unwrap
 from wsol.opening import ModelSource, TrainedNetwork, open_network
 from wsol.photographs.sources import ImageSource, as_image
 from wsol.photographs.videos import video_frames
@@ -88,6 +92,7 @@ class Localizer:
         for name in methods:
             find_method(name)
         check_name("box rule", rule, BOX_RULES)
+        _check_numbers(threshold, nms_iou, batch_size)
         self.device = open_device(device)
         self.network: TrainedNetwork = open_network(
             model,
@@ -103,7 +108,7 @@ class Localizer:
         self.threshold = threshold
         self.methods = methods
         self.batch_size = batch_size
-        self.layers = tuple(layers)
+        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
         self.rule: BoxRule = rule
         self.nms_iou = nms_iou
         self._transform = self.network.image_transform()
@@ -127,6 +132,8 @@ class Localizer:
             UserError: If there is no such class.
         """
         several = [images] if _is_one(images) else images
+        if not isinstance(several, Iterable):
+            raise ImageError(f"images must be paths, PIL images, arrays or tensors, not {type(images).__name__}")
         return list(self.stream(cast(Iterable[ImageSource], several), class_id, top_k))
 
     def stream(
@@ -134,8 +141,8 @@ class Localizer:
     ) -> Iterator[Localization]:
         """Localize one batch after another, so that any number of images needs the memory of one batch."""
         wanted = None if class_id is None else self.class_number(class_id)
-        if top_k is not None and not 1 <= top_k <= self.network.num_classes:
-            raise UserError(f"top_k must lie in [1, {self.network.num_classes}], got {top_k}")
+        if top_k is not None and not (isinstance(top_k, Integral) and 1 <= top_k <= self.network.num_classes):
+            raise UserError(f"top_k must be a whole number in [1, {self.network.num_classes}], got {top_k}")
         remaining = iter(images)
         while sources := tuple(islice(remaining, self.batch_size)):
             yield from self._localize_batch(sources, wanted, top_k)
@@ -170,23 +177,7 @@ class Localizer:
         Raises:
             UserError: If there is none.
         """
-        names, count = self.network.class_names, self.network.num_classes
-        if isinstance(name, int) or (name not in (names or ()) and name.isdigit()):
-            if not 0 <= int(name) < count:
-                raise UnknownNameError(f"class_ids: {self.network.name} has classes 0 to {count - 1}, not {name}")
-            return int(name)
-        if names is None:
-            raise UserError(f"{self.network.name} has no class names: give the number of class {name!r}")
-        if name in names:
-            return names.index(name)
-        # "tabby" for "tabby, tabby cat"; both of two cranes would be a guess.
-        like = [i for i, own in enumerate(names) if name.lower() in [part.strip().lower() for part in own.split(",")]]
-        if len(like) == 1:
-            return like[0]
-        if like:
-            raise UserError(f"class {name!r} may be {', '.join(f'{i} ({names[i]})' for i in like)}: give the number")
-        check_name("class", name, names)
-        raise AssertionError
+        return number_of_class(name, self.network.class_names, self.network.num_classes, self.network.name)
 
     def _localize_batch(
         self, sources: Sequence[ImageSource], class_id: int | None, top_k: int | None
@@ -232,7 +223,7 @@ class Localizer:
     ) -> list[tuple[StepLocalization, ...]]:
         """What every step says of every image."""
         maps = score_maps(cams.maps, size=(size[0], size[1]))
-        probabilities = cams.logits.float().softmax(dim=-1).cpu()
+        probabilities = self._probabilities(cams.logits.float()).cpu()
         class_ids = cams.class_ids.tolist()
         return [
             tuple(
@@ -241,6 +232,12 @@ class Localizer:
             )
             for index, picture in enumerate(pictures)
         ]
+
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Of logits ``(…, C)``: by the sigmoid where classes do not exclude each other, or there is one alone."""
+        own_maps = makes_own_maps(unwrap(self.network.model))
+        independent = not own_maps and self.network.structure().activation == "sigmoid"
+        return logits.sigmoid() if independent or logits.shape[-1] == 1 else logits.softmax(dim=-1)
 
     def _view(self, image_size: tuple[int, int]) -> View:
         """The part of images of a size that the network sees."""
@@ -283,7 +280,16 @@ class Localizer:
         return names[class_id] if names else f"class {class_id}"
 
 
+def _check_numbers(threshold: object, nms_iou: object, batch_size: object) -> None:
+    if not (isinstance(threshold, Real) and 0 <= float(threshold) < 1):
+        raise UsageError(f"threshold must be a number in [0, 1), got {threshold!r}")
+    if not (isinstance(nms_iou, Real) and 0 <= float(nms_iou) <= 1):
+        raise UsageError(f"nms_iou must be a number in [0, 1], got {nms_iou!r}")
+    if not (isinstance(batch_size, Integral) and int(batch_size) >= 1):
+        raise UsageError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+
+
 def _is_one(images: object) -> bool:
     if isinstance(images, np.ndarray | torch.Tensor):
         return images.ndim <= 3
-    return isinstance(images, str | os.PathLike | Image.Image)
+    return isinstance(images, str | bytes | os.PathLike | Image.Image)

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 from tiny_dataset import write_checkpoint, write_dataset
+from torch import nn
 
+import tdam
 import wsol
 from wsol.data import ImageError
 
@@ -117,3 +119,64 @@ def test_width_and_height_are_not_swapped(input_size):
     (found,) = localizer(image, class_id=0)
     assert found.steps[0].score_map.shape == input_size
     np.testing.assert_allclose(found.steps[0].box, [120, 10, 180, 40], atol=8)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 1.0}, r"threshold must be a number in \[0, 1\), got 1.0"),
+        ({"threshold": None}, "threshold must be a number"),
+        ({"nms_iou": float("nan")}, r"nms_iou must be a number in \[0, 1\], got nan"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number"),
+    ],
+)
+def test_bad_numbers_are_refused_before_anything_is_opened(options, message):
+    with pytest.raises(tdam.UserError, match=message):
+        wsol.Localizer("resnet_mini", **options)
+
+
+def test_what_is_no_image_is_named(localizer):
+    for given in (None, 5, b"abc", [5]):
+        with pytest.raises(ImageError, match=f"not {type(given[0] if given == [5] else given).__name__}"):
+            localizer(given)
+    with pytest.raises(tdam.UserError, match="top_k must be a whole number"):
+        localizer("a.png", top_k=1.5)
+
+
+def test_probabilities_of_one_class_and_of_classes_that_do_not_exclude_each_other():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    for classes, last in ((1, nn.Identity()), (3, nn.Sigmoid())):
+        torch.manual_seed(0)
+        layers = (nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes), last)
+        network = nn.Sequential(*layers).eval()
+        localizer = wsol.Localizer(network, input_size=32)
+        with torch.no_grad():
+            output = network(localizer._transform(image)[None])[0]
+        expected = output.sigmoid() if classes == 1 else output
+        (found,) = localizer(image)
+        assert found.steps[-1].score == pytest.approx(expected.max().item(), abs=1e-5)
+        assert 0 < found.steps[-1].score < 1
+
+
+def test_a_network_in_half_precision():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    image = Image.new("RGB", (40, 60), "orange")
+    (whole,) = wsol.Localizer(network.eval(), input_size=32)(image)
+    (half,) = wsol.Localizer(network.half(), input_size=32)(image)
+    assert half.steps[-1].score == pytest.approx(whole.steps[-1].score, abs=5e-3)
+
+
+def test_a_transform_that_fails_is_told_in_one_line():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    with pytest.raises(tdam.UserError, match="transform= fails on an RGB image of 224 x 224: division by zero"):
+        wsol.Localizer(network, transform=lambda image: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [(nn.Linear, "the class Linear: call it"), (None, "NoneType"), ({}, "dict")]
+)
+def test_what_is_no_network_is_told(model, message):
+    with pytest.raises(tdam.UserError, match=message):
+        wsol.Localizer(model)
