@@ -16,6 +16,18 @@ from tdam.options import FeedbackOptions
 from tdam.strides import set_strides
 
 
+def check_model_name(name: str) -> None:
+    """Refuse what is no registered network, with or without one of its published weights behind a dot.
+
+    Raises:
+        UnknownNameError: The valid names come nearest first.
+    """
+    architecture, _, weights = name.partition(".")
+    check_name("model", architecture, timm.list_models())
+    if weights:
+        check_name("model", name, timm.models.get_arch_pretrained_cfgs(architecture))
+
+
 def create_model(
     name: str,
     num_classes: int | None = None,
@@ -70,10 +82,8 @@ def create_model(
         UserError: If options do not fit the network, or published weights cannot be fetched.
         CheckpointError: If the checkpoint does not fit.
     """
-    architecture, _, tag = name.partition(".")
-    check_name("model", architecture, timm.list_models())
-    if tag:
-        check_name("model", name, timm.models.get_arch_pretrained_cfgs(architecture))
+    check_model_name(name)
+    architecture = name.partition(".")[0]
     given = {key: value for key, value in locals().items() if key in FeedbackOptions.names() and value is not None}
     if given and not architecture.endswith(("_tdam", "_tdam2")):
         raise UserError(

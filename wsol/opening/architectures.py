@@ -36,7 +36,7 @@ def build(
 ) -> nn.Module:
     """The network of a name, to be trained on some classes.
 
-    A network of the hub, of a folder or of a function brings the weights it has. If it tells other classes apart, its
+    A network of the hub, of a folder or of a function brings the weights it has, in float32. If it tells other classes apart, its
     classifier is replaced and begins anew.
 
     Args:
@@ -54,13 +54,14 @@ def build(
             return sources.from_torchvision(name, {"num_classes": num_classes, **given, "weights": None})
         return with_classes(sources.from_torchvision(name, given), num_classes)
     if sources.is_function(name):
-        return with_classes(sources.call_function(name, given), num_classes)
+        return with_classes(sources.call_function(name, given).float(), num_classes)
     if given and is_foreign(name):
         raise UserError(f"--model-args {', '.join(given)}: {name} comes as it is and takes no options")
     if sources.is_hub_name(name):
-        return with_classes(sources.from_hub(name), num_classes)
+        return with_classes(sources.from_hub(name).float(), num_classes)
     if sources.is_saved_folder(name):
-        return with_classes(sources.from_folder(Path(name)), num_classes)
+        return with_classes(sources.from_folder(Path(name)).float(), num_classes)
+    sources.check_spelling(name)
     return tdam.create_model(name, num_classes=num_classes, pretrained=pretrained, **given)
 
 

@@ -82,7 +82,12 @@ def open_network(
             runs=runs,
             train_with=train_with,
         )
+        if not isinstance(model, str | os.PathLike):
+            kind = f"the class {model.__name__}: call it" if isinstance(model, type) else type(model).__name__
+            raise UserError(f"model must be a name, a file, a folder or a torch.nn.Module, not {kind}")
         name, arguments = os.fspath(model), dict(model_args or {})
+        if not name:
+            raise UserError("--model is empty: give a name, a file or a folder")
         found = None if arguments or checkpoint is not None else _own_run(name, dataset, runs)
         opened = trained(name, checkpoint=found) if found else _by_name(name, checkpoint, arguments, trained)
     overrides: dict[str, Any] = {
@@ -120,7 +125,7 @@ def _by_name(
     if sources.is_hub_name(name):
         return _opened(sources.from_hub(name), name, checkpoint, f"published as {name}")
     if sources.is_function(name):
-        return _opened(sources.call_function(name, model_args), name, checkpoint, f"as {name} made it")
+        return _opened(sources.call_function(name, model_args), name, checkpoint, f"what {name} returned")
     path = Path(name)
     if path.is_dir():
         return _opened(sources.from_folder(path), name, checkpoint, f"folder {name}")
@@ -128,6 +133,7 @@ def _by_name(
         if checkpoint is not None:
             raise UserError(f"two checkpoints are named, {name} and {checkpoint}: name one")
         return trained(sources.name_in_file(path), checkpoint=path)
+    sources.check_spelling(name)
     return trained(name, checkpoint=checkpoint)
 
 
@@ -135,6 +141,8 @@ def _of_torchvision(name: str, checkpoint: str | os.PathLike[str] | None, model_
     if checkpoint is not None:
         network = sources.from_torchvision(name, {**model_args, "weights": None})
         return _opened(network, name, checkpoint, f"file {checkpoint}")
+    if "weights" in model_args and model_args["weights"] is None:
+        raise UserError(f"--model {name}: weights=None leaves it untrained: leave it out, or name --checkpoint FILE")
     network = sources.from_torchvision(name, model_args)
     opened = _opened(network, name, None, "published by torchvision, trained on ImageNet")
     return dataclasses.replace(opened, class_names=sources.torchvision_classes(name))

@@ -45,6 +45,28 @@ def is_saved_folder(name: str) -> bool:
     return bool(name) and (Path(name) / "config.json").is_file()
 
 
+def check_spelling(name: str) -> None:
+    """Refuse what can be no registered name, and say how what was probably meant is written.
+
+    Raises:
+        UsageError: If the name holds a ":" or "/", or ends in ".py".
+
+    >>> check_spelling("./nets/mine.py:build")
+    Traceback (most recent call last):
+    ...
+    tdam.errors.UsageError: --model ./nets/mine.py:build: write nets.mine:build
+    """
+    if not re.search(r"[:/\\]|\.py$", name):
+        return
+    file, _, function = name.partition(":")
+    module = ".".join(part for part in re.split(r"[/\\]", file.removesuffix(".py")) if part not in ("", "."))
+    if function and is_function(f"{module}:{function}"):
+        raise UsageError(f"--model {name}: write {module}:{function}")
+    if ":" in name or name.endswith(".py"):
+        raise UsageError(f"--model {name}: write package.module:function, the module and what in it builds the network")
+    raise UsageError(f"--model {name}: no such file or folder; a network on the hub is named hf-hub:{name}")
+
+
 def parse_arguments(pairs: Iterable[str]) -> dict[str, Any]:
     """Arguments of a function from ``KEY=VALUE``; values are Python literals where they read as such.
 
@@ -231,6 +253,7 @@ def _first_line(error: BaseException) -> str:
 
 __all__ = [
     "call_function",
+    "check_spelling",
     "from_config",
     "from_folder",
     "from_hub",

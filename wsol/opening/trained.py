@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 import tdam
 from tdam.checkpoints import classes_of, find_config, read_state_dict
-from tdam.errors import CheckpointError, UserError, check_name
+from tdam.errors import CheckpointError, UserError
 from tdam.families.vgg import NEW_CLASSIFIERS
+from tdam.models import check_model_name
 from wsol.data.transforms import evaluation_transform
 from wsol.networks.errors import NetworkError
 from wsol.networks.reading import structure_of
@@ -129,7 +130,11 @@ class TrainedNetwork:
 
 
 def _transformed(transform: Callable[[Image.Image], Tensor], image: Image.Image) -> Tensor:
-    tensor = transform(image)
+    try:
+        tensor = transform(image)
+    except Exception as error:  # other people's code may raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NetworkError(f"transform= fails on an RGB image of {image.width} x {image.height}: {reason}") from error
     if not isinstance(tensor, Tensor) or tensor.ndim != 3 or not tensor.is_floating_point():
         given = f"{tuple(tensor.shape)} of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise NetworkError(f"transform= must give a float tensor (3, H, W), not {given}")
@@ -202,7 +207,7 @@ def open_trained(
     """
     described = find_config(Path(checkpoint)) if checkpoint is not None and Path(checkpoint).is_file() else None
     if described is None or not is_of_foreign(described):
-        check_name("model", model_name.split(".")[0], timm.list_models())
+        check_model_name(model_name)
     source = f"file {checkpoint}"
     if checkpoint is None:
         try:
