@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from PIL import Image
 
@@ -18,6 +22,8 @@ from wsol.data.errors import ImageError
 from wsol.data.files.decoders import SUFFIXES, decode_exact, to_rgb
 from wsol.data.files.image_files import image_files
 from wsol.marks import is_marked
+
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def open_image(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
@@ -37,7 +43,7 @@ def open_image(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return to_rgb(source, str(getattr(source, "filename", "")) or "image")
-    path = Path(source)
+    path = path_of(source)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, not an image")
     try:
@@ -49,12 +55,29 @@ def open_image(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
     return decode_exact(data, str(path), "photograph")
 
 
+def path_of(source: str | os.PathLike[str]) -> Path:
+    """The file that a path or a ``file:`` URL names.
+
+    Raises:
+        ImageError: If it is a URL of another kind: nothing is downloaded.
+
+    >>> path_of("file:///data/a%20b.jpg").as_posix()
+    '/data/a b.jpg'
+    """
+    name = os.fspath(source)
+    if name.startswith("file://"):
+        return Path(url2pathname(urlsplit(name).path))
+    if URL.match(name):
+        raise ImageError(f"{name}: nothing is downloaded: fetch it first, as by curl -LO {shlex.quote(name)}")
+    return Path(name)
+
+
 def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Files that people mean by paths, folders and globs.
 
     Args:
-        patterns: Each a file (taken whatever its suffix), a folder (its image files at any depth, in
-            alphabetical order) or a glob such as ``photos/*.jpg`` or ``photos/**/*.png``.
+        patterns: Each a file or its ``file:`` URL (taken whatever its suffix), a folder (its image files at any
+            depth, in alphabetical order) or a glob such as ``photos/*.jpg`` or ``photos/**/*.png``.
 
     Returns:
         Paths in the order given, each once, without figures that wsol made of other photographs.
@@ -72,7 +95,7 @@ def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    path = Path(pattern)
+    path = path_of(pattern)
     if path.is_file():
         return [path]
     if path.is_dir():

@@ -31,8 +31,10 @@ def as_image(source: ImageSource) -> Image.Image:
             raise ImageError(f"a tensor of an image must be (3, H, W), not {tuple(source.shape)}")
         pixels = source.detach().cpu().permute(1, 2, 0)
         source = (pixels.float() if pixels.is_floating_point() else pixels).numpy()
-    if not isinstance(source, np.ndarray):
+    if isinstance(source, str | os.PathLike | Image.Image):
         return open_image(source)
+    if not isinstance(source, np.ndarray):
+        raise ImageError(f"an image must be a path, a PIL image, an array or a tensor, not {type(source).__name__}")
     if source.ndim == 3 and source.shape[2] == 1:
         source = source[..., 0]
     if source.ndim not in (2, 3) or 0 in source.shape or (source.ndim == 3 and source.shape[2] not in (3, 4)):

@@ -138,3 +138,16 @@ def test_find_images_names_what_is_not_there(tmp_path: Path, pattern: str) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no "):
         find_images([tmp_path / pattern])
+
+
+def test_urls_of_files_are_opened_and_others_are_told_how(tmp_path: Path) -> None:
+    path = tmp_path / "a picture.png"
+    picture().save(path)
+    assert path.as_uri().startswith("file:///")
+    assert find_images([path.as_uri()]) == [path]
+    np.testing.assert_array_equal(np.asarray(open_image(path.as_uri())), np.asarray(picture()))
+    for open_it in (open_image, lambda name: find_images([name])):
+        with pytest.raises(
+            ImageError, match=r"^https://a\.org/b\.jpg: nothing is downloaded: .* curl -LO https://a\.o"
+        ):
+            open_it("https://a.org/b.jpg")
