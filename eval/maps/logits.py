@@ -36,7 +36,10 @@ def read_logits(path: Path, ground_truth: GroundTruth) -> npt.NDArray[np.float32
         UserError: If the file cannot be read, lacks an image, or does not fit the classes.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("it is one array alone")
+        with loaded as file:
             ids, logits = file["image_ids"].astype(str).tolist(), file["logits"]
     except (KeyError, OSError, zipfile.BadZipFile, zlib.error, *UNREADABLE) as error:
         raise UserError(f"--logits {path} is not {FORMAT}: {error}") from error

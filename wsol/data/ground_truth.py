@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tdam.files import write_text
+from wsol.data.box_checks import refuse_outside
 from wsol.data.errors import DatasetError
 
 IMAGE_IDS = "image_ids.txt"
@@ -172,14 +173,17 @@ class GroundTruth:
         Images that the list leaves out have no box; an image may have several.
 
         Raises:
-            DatasetError: If the list is malformed, names an image that is not of the split, or holds no box.
+            DatasetError: If the list is malformed, names an image that is not of the split, holds no box, or one that
+                is not within its image.
         """
         path = Path(path)
         ids, values = _read_integers(path, columns=4)
         position = {image_id: i for i, image_id in enumerate(self.image_ids)}
         if not ids:
             raise DatasetError(f"{path}: no boxes")
-        return replace(self, boxes=group_rows(positions_of(ids, position, path), values, len(self)), masks=None)
+        places = positions_of(ids, position, path)
+        refuse_outside(values, self.sizes[places], ids, path)
+        return replace(self, boxes=group_rows(places, values, len(self)), masks=None)
 
     def write_lists(self, folder: str | Path) -> None:
         """Write the lists to `folder`, as wsolevaluation reads them.

@@ -124,6 +124,13 @@ def test_a_second_list_of_boxes_is_read_and_its_faults_are_named(tmp_path):
     path.write_text("")
     with pytest.raises(DatasetError, match="no boxes"):
         truth.with_boxes(path)
+    sized = replace(truth, sizes=np.full((len(truth), 2), (30, 20)))
+    path.write_text("2.png,1,2,30,20")
+    assert sized.with_boxes(path).boxes[2].tolist() == [[1, 2, 30, 20]], "published lists end at the width"
+    for box, of in (("10,2,1,12", truth), ("-1,2,10,12", truth), ("1,2,10,21", sized), ("1,2,31,12", sized)):
+        path.write_text(f"5.png,0,0,4,4\n2.png,{box}")
+        with pytest.raises(DatasetError, match=rf"localization.txt: {box} of 2.png are not x0,y0,x1,y1 within"):
+            of.with_boxes(path)
 
 
 @pytest.mark.parametrize("options", [{"val": False}, {"split": "val"}])

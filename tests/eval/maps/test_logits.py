@@ -64,7 +64,8 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path):
     ]
     np.savez(tmp_path / "other.npz", scores=scores)
     (tmp_path / "text.npz").write_text("no file of NumPy")
-    cases += [(tmp_path / name, rf"{name[:-4]}\.npz is not an \.npz file") for name in ("other.npz", "text.npz")]
+    np.save(tmp_path / "array.npy", scores)
+    cases += [(tmp_path / name, rf"{name} is not an \.npz file") for name in ("other.npz", "text.npz", "array.npy")]
     for path, message in cases:
         with pytest.raises(UserError, match=message):
             read_logits(path, truth)
