@@ -7,6 +7,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from eval.bench.description import Description, Variant
 from eval.bench.runs import Run
 from eval.bench.state import state_of
@@ -14,9 +17,12 @@ from eval.bench.worker import evaluation_options, settable_options
 from eval.options import EvaluationOptions
 from eval.protocols import PROTOCOLS
 from tdam.errors import UserError, check_name
+from wsol.cam import maps_of_methods
 from wsol.command_line.settings import typed_settings
 from wsol.data import load_dataset
 from wsol.maps import find_method
+from wsol.networks.wrappers import makes_own_maps
+from wsol.opening.preprocessing import preprocessing_of
 from wsol.training.config import TrainingConfig
 from wsol.training.network import create_configured_method
 
@@ -36,11 +42,13 @@ def check_comparison(description: Description, runs: Sequence[Run]) -> None:
     for name in dict.fromkeys(name for run in runs for name in run.maps):
         find_method(name)
     for run in runs:
-        evaluation_options(run, description, description.protocols[0], run.maps[0])
+        _check_files(evaluation_options(run, description, description.protocols[0], run.maps[0]))
         state_of(run, description)
         if run.checkpoint is not None and not run.checkpoint.exists():
             raise UserError(f"network {run.network}: there is no {run.checkpoint}")
     load_dataset(description.dataset, "test", root=description.data_root)
+    if description.evaluation.get("selection_boxes") is not None:
+        _check_selection_boxes(Path(str(description.evaluation["selection_boxes"])), description)
     trained = [run for run in runs if run.checkpoint is None]
     if not trained:
         return
@@ -51,9 +59,33 @@ def check_comparison(description: Description, runs: Sequence[Run]) -> None:
             raise UserError(f"{run.network}/{run.method}: there is no {config.init} to begin from")
         try:
             config.check()
-            create_configured_method(replace(config, init=None), truth.num_classes)
+            if config.selection_boxes is not None:
+                _check_selection_boxes(Path(config.selection_boxes), description)
+            method = create_configured_method(replace(config, init=None), truth.num_classes)
+            _check_maps(method.deployed, run.maps, config.input_size)
         except UserError as error:
             raise type(error)(f"{run.network}/{run.method}: {error}") from error
+
+
+def _check_files(options: EvaluationOptions) -> None:
+    """Look for the files that evaluations read beside the data."""
+    for key in ("logits", "val_results", "score_maps", "val_score_maps"):
+        path: Path | None = getattr(options, key)
+        if path is not None and not path.exists():
+            raise UserError(f"evaluation: {key}: there is no {path}")
+
+
+def _check_selection_boxes(path: Path, description: Description) -> None:
+    load_dataset(description.dataset, "val", root=description.data_root).ground_truth.with_boxes(path)
+
+
+def _check_maps(network: nn.Module, maps: Sequence[str], input_size: int | None) -> None:
+    """Try, on one image, the map methods that not every network allows."""
+    own = makes_own_maps(network)
+    chosen = [name for name in maps if own or find_method(name).needs - {"gradients"}]
+    if chosen:
+        images = torch.zeros(1, *preprocessing_of(network, input_size)["input_size"])
+        maps_of_methods(network, images, None, chosen)
 
 
 def check_names(description: Description) -> None:

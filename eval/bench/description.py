@@ -127,6 +127,8 @@ def read_description(
 
 def _variants(content: Any, path: Path, key: str, partners: str) -> tuple[Variant, ...]:
     """The entries of `networks` or `methods`: a list of names, or names with what each brings."""
+    if isinstance(content, str):
+        content = [content]
     if isinstance(content, list):
         content = dict.fromkeys(content)
     entries = _mapping(content, f"{path}: {key}")

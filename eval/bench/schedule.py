@@ -63,6 +63,8 @@ def share_of_task(
         tasks = int(variables.get("SLURM_ARRAY_TASK_COUNT", 0)) or None
     if task is None or tasks is None:
         raise UsageError("give both --task I, from 0, and --tasks N")
+    if tasks < 1:
+        raise UsageError(f"--tasks must be at least 1, got {tasks}")
     if not 0 <= task < tasks:
         raise UsageError(f"--task must lie in 0 to {tasks - 1}, got {task}")
     return list(runs[task::tasks])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 import wsol.runtime.idle_threads  # noqa: F401 - what it does is done on import
-from tdam.errors import UserError, check_name, one_line_errors
+from tdam.errors import UsageError, UserError, check_name, one_line_errors
 from wsol.command_line.command import Command
 from wsol.runtime.terminal import console, print_version
 
@@ -113,8 +113,12 @@ def run(arguments: Sequence[str]) -> None:
     if options.show:
         _show(description, chosen)
         return
+    import torch
+
     from eval.bench.checks import check_comparison
 
+    if options.gpus and not torch.cuda.is_available():
+        raise UsageError("--gpus: no CUDA device is available here; leave it out")
     check_comparison(description, chosen)
     command = worker_command(options.file, options.dataset, options.data_root, options.output)
     outcomes = Schedule(description, command, options.processes, options.gpus).do(chosen, _print_outcome)

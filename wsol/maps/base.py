@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wsol.networks import ForwardPass, Reading
 
-Need = Literal["gradients", "attention", "class token", "feedback"]
+Need = Literal["gradients", "attention", "class token", "feedback", "linear classifier"]
 
 
 class MapMethod(ABC):
@@ -24,7 +24,7 @@ class MapMethod(ABC):
         paper: Authors and place of publication.
         cost: Forward and backward passes per image and step, for people to read; D are the feature's channels.
         needs: What the network must have or give: "gradients"; "attention" of every token to every other; a
-            "class token"; "feedback", as of TDAM networks.
+            "class token"; "feedback", as of TDAM networks; a "linear classifier" over pooled features.
         class_agnostic: Whether the map is the same for all classes.
         takes_layers: Whether `layers=` may name other modules than the pooled feature.
     """

@@ -20,6 +20,7 @@ class NegativeWeightClamping(CAM):
 
     name = "nwc"
     paper = "Bae et al., Rethinking Class Activation Mapping for Weakly Supervised Object Localization, ECCV 2020"
+    needs = frozenset({"linear classifier"})
 
     def maps(self, forward: ForwardPass, class_ids: Tensor) -> Tensor:
         """Not without weights.

@@ -13,7 +13,19 @@ LARGEST = 16 * 2**20  # bytes; the names of a million classes
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for more values than any memory holds."""
+    """YAML without aliases, few lines of which can stand for more values than any memory holds, and without lost keys.
+
+    A key that is there twice is an error by YAML's own rule; PyYAML takes the last and says nothing.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key.value in (earlier.value for earlier in keys[:number]):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice, keep one", key.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

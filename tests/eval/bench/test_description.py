@@ -113,6 +113,12 @@ def test_unknown_keys_and_wrong_values_list_the_valid_ones(tmp_path: Path, chang
         ({"methods": {"has": {"method_args": {"grid": 2}}}}, "unknown hyper-parameter of method has 'grid'"),
         ({"methods": ["ts-cam"]}, "resnet_mini/ts-cam: "),
         ({"maps": ["camm"]}, "unknown map method 'camm'; valid: cam"),
+        ({"maps": ["cam", "searchlight"]}, "resnet_mini/cam: ResNetMini has no feedback"),
+        ({"maps": ["attention-rollout"]}, "resnet_mini/cam: ResNetMini computes no attention"),
+        ({"methods": ["acol"], "maps": ["grad-cam"]}, "resnet_mini/acol: this network makes its maps itself"),
+        ({"evaluation": {"selection_boxes": "none.txt"}}, r"none\.txt: no such file"),
+        ({"training": {"selection_boxes": "none.txt"}}, r"resnet_mini/cam: none\.txt: no such file"),
+        ({"evaluation": {"val_results": "none.json"}}, r"evaluation: val_results: there is no none\.json"),
         ({"dataset": "cub"}, "wsol-data prepare cub"),
     ],
 )
@@ -126,3 +132,8 @@ def test_what_cannot_run_is_told_before_anything_runs(
     with pytest.raises(UserError, match=message):
         check_comparison(description, expand(description))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_single_network_or_method_needs_no_list(tmp_path: Path) -> None:
+    description = read_description(write(tmp_path, networks="resnet_mini", methods="cam", baseline={}))
+    assert [variant.name for variant in (*description.networks, *description.methods)] == ["resnet_mini", "cam"]

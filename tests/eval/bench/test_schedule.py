@@ -46,7 +46,7 @@ def test_an_array_of_slurm_may_begin_anywhere(description: Description) -> None:
     assert share_of_task(runs, None, None, {}) == runs
 
 
-@pytest.mark.parametrize(("task", "tasks"), [(0, None), (None, 2), (2, 2), (-1, 2)])
+@pytest.mark.parametrize(("task", "tasks"), [(0, None), (None, 2), (2, 2), (-1, 2), (0, 0)])
 def test_half_a_task_is_refused(description: Description, task: int | None, tasks: int | None) -> None:
     with pytest.raises(UsageError, match="--task"):
         share_of_task(expand(description), task, tasks, {})
