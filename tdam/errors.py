@@ -10,8 +10,10 @@ import difflib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class UserError(Exception):
@@ -42,6 +44,7 @@ def one_line_errors(when_stopped: str = "run the command again to continue") -> 
         when_stopped: What to do after Ctrl+C, for the message.
     """
     _print_any_text()
+    python_form, warnings.formatwarning = warnings.formatwarning, _one_line_warning
     try:
         yield
         if sys.stdout is not None:
@@ -55,6 +58,12 @@ def one_line_errors(when_stopped: str = "run the command again to continue") -> 
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, UserError) else 1)
+    finally:
+        warnings.formatwarning = python_form
+
+
+def _one_line_warning(message: Warning | str, *where: Any, **line: Any) -> str:
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _print_any_text() -> None:

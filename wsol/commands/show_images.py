@@ -106,6 +106,8 @@ def _check_together(options: ShowOptions, output: Path | None, paths: Sequence[P
     animated = suffix in animation.SUFFIXES or (not suffix and f".{options.format}" in animation.SUFFIXES)
     if output and several and (animated or moving or options.figure == "difference"):
         raise UsageError("several map methods go side by side into figures of steps: name one --method for all else")
+    if options.top_k is not None and not options.json:
+        raise UsageError("--top-k goes with --json: figures and files of boxes show one class")
     if options.every < 1:
         raise UsageError(f"--every {options.every}: take each frame, or each so many-th: 1 or more")
     if moving and suffix and (suffix != ".mp4" or len(paths) > 1):

@@ -36,8 +36,8 @@ def build(
 ) -> nn.Module:
     """The network of a name, to be trained on some classes.
 
-    A network of the hub, of a folder or of a function brings the weights it has, in float32. If it tells other classes apart, its
-    classifier is replaced and begins anew.
+    A network of the hub, of a folder or of a function brings the weights it has, in float32. If it tells other
+    classes apart, its classifier is replaced and begins anew.
 
     Args:
         name: A registered name, "torchvision/…", "package.module:function", a name on the hub or a folder.

@@ -200,6 +200,11 @@ def test_random_weights_are_never_used(folder: Path, capsys: pytest.CaptureFixtu
     assert "--checkpoint" in capsys.readouterr().err
 
 
+def test_top_classes_without_json_would_be_shown_nowhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--model", "resnet_mini", "--top-k", "2"]) == 2
+    assert "--top-k goes with --json" in capsys.readouterr().err
+
+
 def test_a_class_by_name_and_the_top_classes(tmp_path, capsys):
     checkpoint = write_checkpoint(tmp_path / "w.safetensors")
     Image.new("RGB", (80, 60), (120, 90, 30)).save(tmp_path / "a.png")
