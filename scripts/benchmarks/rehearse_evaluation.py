@@ -4,10 +4,10 @@
         [--processes 1 2 4] [--metadata DIR]
 
 The tree has ImageNet's lists and, for every image, a hard link to one of a few JPEGs of 500 x 375 pixels and about
-80 KB, ImageNet's being about 110; `--packed` writes them into ILSVRC2012_img_val.tar instead. The weights are random, which costs
-the same. `wsol-eval` runs under torchrun where there are several processes, one thread of the network each. Prints wall
-and CPU time, images per second, peak memory of the largest process, and each stage's share of the CPU time; the figures
-of all numbers of processes must be the same.
+80 KB, ImageNet's being about 110; `--packed` writes them into ILSVRC2012_img_val.tar instead. The weights are random,
+which costs the same. `wsol-eval` runs under torchrun where there are several processes, one thread of the network each.
+Prints wall and CPU time, images per second, peak memory of the largest process, and each stage's share of the CPU time;
+the figures of all numbers of processes must be the same.
 """
 
 from __future__ import annotations
