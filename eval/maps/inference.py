@@ -9,7 +9,7 @@ How much each changes the metrics is measured in docs/inference.md.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from torch._dynamo.exc import TorchDynamoException
 
 import tdam
 from tdam.errors import UserError
-from wsol.networks.wrappers import makes_own_maps
+from wsol.networks.discovery import sample_images
+from wsol.networks.wrappers import makes_own_maps, unwrap
 from wsol.opening import TrainedNetwork
 
 Forward = Callable[[Tensor], tdam.StepOutputs]
@@ -29,14 +30,34 @@ def prepare(network: TrainedNetwork, fold_norms: bool, channels_last: bool) -> T
     Args:
         network: A trained network; its norms stay as they are, its weights change their layout, not their values.
         fold_norms: Fold the batch norms of every step into the convolutions before them.
-        channels_last: Lay the convolutions' weights out with channels last, without a second copy of them.
+        channels_last: Lay the convolutions' weights out with channels last, without a second copy of them, where the
+            network runs so: one that takes a map apart by `Tensor.view` does not.
     """
     model = network.model
     if fold_norms:
         model = tdam.fold_norms(model, network.preprocessing["input_size"])
-    if channels_last:
-        model = model.to(memory_format=torch.channels_last)
+    if channels_last and not makes_own_maps(unwrap(model)):
+        lay_out(model, torch.channels_last)
+        if not _runs(model, network.preprocessing["input_size"]):
+            lay_out(model, torch.contiguous_format)
     return dataclasses.replace(network, model=model)
+
+
+def lay_out(model: nn.Module, layout: torch.memory_format) -> None:
+    """Store the weights of two-dimensional convolutions in a layout; other tensors of four axes stay as they are."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module._parameters.get("weight") is not None:
+            module.weight.data = module.weight.data.contiguous(memory_format=layout)
+
+
+@torch.no_grad()
+def _runs(model: nn.Module, input_size: Sequence[int]) -> bool:
+    channels, height, width = input_size
+    try:
+        model(sample_images(model, (height, width), channels))
+    except RuntimeError:
+        return False
+    return True
 
 
 def compiled_steps(model: nn.Module, scope: str = "last") -> Forward:

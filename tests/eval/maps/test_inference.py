@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import pytest
@@ -42,6 +43,27 @@ def test_prepared_networks_compute_the_same_and_leave_values_as_they_were(networ
     torch.testing.assert_close(tdam.forward_steps(laid_out, IMAGES).features, expected.features, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(value, before[key]) for key, value in network.model.state_dict().items())
     assert tensors_sha256(network.model.state_dict()) == tensors_sha256(before)
+
+
+class Flattening(nn.Module):
+    """Takes its map apart by `view`, which another layout does not allow; its first layer has five axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.volume = nn.Conv3d(1, 1, (3, 1, 1))
+        self.body = nn.Conv2d(1, 4, 3, stride=16)
+        self.head = nn.Linear(4 * 6 * 6, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.body(self.volume(images[:, None])[:, :, 0])
+        return self.head(maps.view(len(maps), -1))
+
+
+def test_a_network_that_another_layout_breaks_keeps_its_own(network):
+    own = Flattening().eval()
+    prepared = prepare(dataclasses.replace(network, model=own), fold_norms=False, channels_last=True).model
+    assert prepared.body.weight.is_contiguous()
+    assert prepared(IMAGES).shape == (3, 3)
 
 
 @torch.inference_mode()
