@@ -56,14 +56,13 @@ def close_hole(forest, hole_arrays, hole, value):
 
 
 @compiled
-def sweep_holes(pixels, minima, highest_minimum, areas, hole_arrays, truth, convention, ranges, counts):
+def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges, counts):
     """Count the hole contours at every cut.
 
     Args:
         pixels: ``(order, start, values, marks)`` of `wsol.sweep.pixels`.
-        minima: ``(256,)`` bool, see `wsol.sweep.pixels.find_extrema`.
-        highest_minimum: Likewise.
-        areas: ``(256,)`` area that a filled pixel adds, by its byte of `marks`.
+        extrema: ``(minima, highest_minimum)`` of `wsol.sweep.pixels.find_extrema`.
+        measure: See `wsol.sweep.outer_contours.sweep_outer_contours`; the areas are those that filled pixels add.
         hole_arrays: Output ``(labels, forest, nodes, hole_of, joined, first_closed, next_closed)``. Labels are
             `OUTSIDE` but for the pixels of holes; ``hole_of`` gives the root of the hole that a label belongs to.
             ``joined``: how many components a pixel joined to another one. ``first_closed`` ``(256,)``: per value
@@ -75,6 +74,8 @@ def sweep_holes(pixels, minima, highest_minimum, areas, hole_arrays, truth, conv
         counts: ``(256,)``: the holes are added.
     """
     order, start, _, marks = pixels
+    minima, highest_minimum = extrema
+    areas, _, _ = measure
     labels, forest, nodes, hole_of, joined, first_closed, _ = hole_arrays
     roots, near = forest[0], truth[1]
     stride = marks.shape[1]

@@ -35,32 +35,19 @@ def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, cou
     """Sweep one 8-bit map with its margin."""
     order, start, marks, hole_arrays, outer_arrays = workspace
     height, width = values.shape[0] - 2, values.shape[1] - 2
-    areas, total_area, tie = PIXEL_COUNT, height * width, -1
+    measure = (PIXEL_COUNT, height * width, -1)
     if by_contour_area:
-        areas, total_area, tie = CONTOUR_AREA, 2 * (height - 1) * (width - 1), 1
+        measure = (CONTOUR_AREA, 2 * (height - 1) * (width - 1), 1)
     sort_pixels(values, order, start)
     mark_earlier(values, marks)
     pixels = (order, start, values, marks)
     minima, maxima = np.empty(256, np.bool_), np.empty(256, np.bool_)
     highest_minimum, lowest_maximum = find_extrema(values, marks, minima, maxima)
-    sweep_holes(pixels, minima, highest_minimum, areas, hole_arrays, truth, convention, ranges, counts)
+    sweep_holes(pixels, (minima, highest_minimum), measure, hole_arrays, truth, convention, ranges, counts)
     if not by_contour_area:
         fill_nothing(hole_arrays)
-    sweep_outer_contours(
-        pixels,
-        maxima,
-        lowest_maximum,
-        areas,
-        total_area,
-        tie,
-        hole_arrays,
-        outer_arrays,
-        truth,
-        convention,
-        ranges,
-        counts,
-        boxes,
-    )
+    extrema = (maxima, lowest_maximum)
+    sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, truth, convention, ranges, counts, boxes)
     spread(ranges)
 
 

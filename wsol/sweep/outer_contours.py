@@ -128,30 +128,14 @@ def largest(roots, nodes, num_nodes, tie):
 
 
 @compiled
-def sweep_outer_contours(
-    pixels,
-    maxima,
-    lowest_maximum,
-    areas,
-    total_area,
-    tie,
-    hole_arrays,
-    outer_arrays,
-    truth,
-    convention,
-    ranges,
-    counts,
-    boxes,
-):
+def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, truth, convention, ranges, counts, boxes):
     """Count the outer contours at every cut, nested ones included, and find the largest.
 
     Args:
         pixels: ``(order, start, values, marks)`` of `wsol.sweep.pixels`.
-        maxima: ``(256,)`` bool, see `wsol.sweep.pixels.find_extrema`.
-        lowest_maximum: Likewise.
-        areas: ``(256,)`` area that a pixel adds, by its byte of `marks`.
-        total_area: Area of the whole map.
-        tie: Of equal areas the component whose first pixel in raster order comes last wins (1) or first (-1).
+        extrema: ``(maxima, lowest_maximum)`` of `wsol.sweep.pixels.find_extrema`.
+        measure: ``(areas, total_area, tie)``: ``(256,)`` area that a pixel adds, by its byte of `marks`; area of the
+            whole map; of equal areas the component whose first pixel in raster order comes last wins (1) or first (-1).
         hole_arrays: What `wsol.sweep.holes.sweep_holes` found.
         outer_arrays: Workspace ``(labels, forest, nodes, apart, candidates)``.
         truth: ``(boxes, near)``: ``(K, 4)`` ground-truth boxes, and `wsol.sweep.components.near_truth`.
@@ -161,6 +145,8 @@ def sweep_outer_contours(
         boxes: ``(256, 4)`` output: box of the largest contour at every cut below the map's maximum.
     """
     order, start, _, marks = pixels
+    maxima, lowest_maximum = extrema
+    areas, total_area, tie = measure
     hole_labels, _, _, _, joined, first_closed, next_closed = hole_arrays
     labels, forest, nodes, apart, candidates = outer_arrays
     roots, near = forest[0], truth[1]
