@@ -17,6 +17,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 import tdam
 from tdam.errors import UserError
+from wsol.networks.convolutions import lay_out
 from wsol.networks.discovery import sample_images
 from wsol.networks.wrappers import makes_own_maps, unwrap
 from wsol.opening import TrainedNetwork
@@ -41,13 +42,6 @@ def prepare(network: TrainedNetwork, fold_norms: bool, channels_last: bool) -> T
         if not _runs(model, network.preprocessing["input_size"]):
             lay_out(model, torch.contiguous_format)
     return dataclasses.replace(network, model=model)
-
-
-def lay_out(model: nn.Module, layout: torch.memory_format) -> None:
-    """Store the weights of two-dimensional convolutions in a layout; other tensors of four axes stay as they are."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d) and module._parameters.get("weight") is not None:
-            module.weight.data = module.weight.data.contiguous(memory_format=layout)
 
 
 @torch.no_grad()

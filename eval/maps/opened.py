@@ -53,6 +53,8 @@ class Opened:
         dataset = self._lists(options.split)
         self.network = self._open_network(dataset)
         self.dataset = self._transformed(dataset)
+        # Here, not with the first source: all map methods share it, and what it takes is freed before the batches.
+        self._prepared = self.network and prepare(self.network, options.fold_norms, options.channels_last)
 
     def with_options(self, options: EvaluationOptions) -> Opened:
         """The same dataset and network for options of another map method or output."""
@@ -78,11 +80,11 @@ class Opened:
         """
         options = self.options
         on_error = on_error or options.on_error
-        if self.network is None:
+        if self._prepared is None:
             assert folder is not None
             return FolderMaps(folder, dataset.ground_truth, self.batch_size, on_error)
         return NetworkMaps(
-            self._prepared_network,
+            self._prepared,
             dataset,
             batch_size=self.batch_size,
             workers=options.workers,
@@ -175,12 +177,7 @@ class Opened:
         return dataset
 
     @cached_property
-    def _prepared_network(self) -> TrainedNetwork:
-        """The network as the options want it run."""
-        assert self.network is not None
-        return prepare(self.network, self.options.fold_norms, self.options.channels_last)
-
-    @cached_property
     def _forward(self) -> Forward:
         """One compiled network for all splits and figures."""
-        return compiled_steps(self._prepared_network.model, self.options.scope)
+        assert self._prepared is not None
+        return compiled_steps(self._prepared.model, self.options.scope)

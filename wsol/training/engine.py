@@ -24,6 +24,7 @@ from tdam.files import file_sha256, folder_lock
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method
+from wsol.networks.convolutions import lay_out
 from wsol.opening.preprocessing import preprocessing_of
 from wsol.runtime.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
@@ -78,7 +79,8 @@ class Trainer:
         self.preprocessing = preprocessing_of(network, config.input_size)
         if config.sync_norms and self.accelerator.num_processes > 1:
             method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
-        self.method = method.to(self.device).to(memory_format=torch.channels_last)
+        self.method = method.to(self.device)
+        lay_out(self.method, torch.channels_last)
         freeze_modules(network, config.freeze)
 
         self.dataset.transform = image_transform(config, self.preprocessing)
