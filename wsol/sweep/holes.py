@@ -19,21 +19,8 @@ from __future__ import annotations
 import numpy as np
 
 from wsol.sweep.compiling import compiled
-from wsol.sweep.components import (
-    AREA,
-    EULER,
-    LEVEL,
-    NONE,
-    TOP,
-    Y0,
-    due,
-    include,
-    join,
-    judge,
-    larger_first,
-    open_node,
-    outside_box,
-)
+from wsol.sweep.components import AREA, EULER, FIRST, LEVEL, NONE, join, larger_first, note, open_node
+from wsol.sweep.packed_boxes import around, box_of_pixel
 from wsol.sweep.ring import euler_table, group_tables
 
 OUTSIDE = 0  # the label of the margin, and of every pixel that is in no hole when it enters
@@ -45,7 +32,7 @@ NUMBER_4, DY_4, DX_4 = group_tables(4)
 def close_hole(forest, hole_arrays, hole, value):
     """Note at which value a hole meets the outside, and make its nodes the outside's."""
     _, _, _, hole_of, _, first_closed, next_closed = hole_arrays
-    roots, following, _ = forest
+    roots, following, _, _ = forest
     next_closed[hole] = first_closed[value]
     first_closed[value] = hole
     node = hole
@@ -56,7 +43,7 @@ def close_hole(forest, hole_arrays, hole, value):
 
 
 @compiled
-def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges, counts):
+def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
     """Count the hole contours at every cut.
 
     Args:
@@ -68,16 +55,17 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges
             ``joined``: how many components a pixel joined to another one. ``first_closed`` ``(256,)``: per value
             the first of the roots that met the outside at it; ``next_closed``: per root the next one, `NONE`
             after the last.
-        truth: ``(boxes, near)``: ``(K, 4)`` ground-truth boxes, and `wsol.sweep.components.near_truth`.
-        convention: ``(plus, last_x, last_y)``.
-        ranges: Best IoU per range of cuts, see `wsol.sweep.components.judge`.
+        noted: Output, see `wsol.sweep.components.note`: the boxes of the holes, without the contours around them.
         counts: ``(256,)``: the holes are added.
+
+    Returns:
+        How many boxes are noted.
     """
     order, start, _, marks = pixels
     minima, highest_minimum = extrema
     areas, _, _ = measure
     labels, forest, nodes, hole_of, joined, first_closed, _ = hole_arrays
-    roots, near = forest[0], truth[1]
+    roots, _, _, boxes = forest
     stride = marks.shape[1]
     flat_marks = marks.ravel()
     step = np.empty((256, 4), np.int64)
@@ -90,28 +78,25 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges
         joined[pixel] = 0
     roots[OUTSIDE] = OUTSIDE
     hole_of[OUTSIDE] = OUTSIDE
-    num_nodes = 1
-    alive = 0
+    num_nodes, alive, num_noted = 1, 0, 0
     for value in range(256):
         if alive == 0:
             if value > highest_minimum:
                 break
             if not minima[value]:
                 continue
-        nodes[OUTSIDE, LEVEL] = value  # so that it is never due
+        nodes[OUTSIDE, LEVEL] = value  # so that nothing is noted of it
         end = start[value - 1] if value > 0 else order.size
         for k in range(end - 1, start[value] - 1, -1):
-            packed = np.int64(order[np.uint64(k)])
-            y, x = packed >> 16, packed & 0xFFFF
-            pixel = (y + 1) * stride + x + 1
+            place = np.int64(order[np.uint64(k)])
+            pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
             mark = flat_marks[np.uint64(pixel)]
             present = np.uint8(mark ^ 0xFF)
             num_groups = NUMBER_4[present]
             if num_groups == 0:
                 node = np.uint32(num_nodes)
-                open_node(forest, nodes, node, value, x, y)
+                open_node(forest, nodes, node, value, pixel, box_of_pixel(np.uint64(place)))
                 nodes[node, AREA] = areas[mark]
-                nodes[node, TOP] = pixel
                 nodes[node, EULER] = 1
                 labels[np.uint64(pixel)] = node
                 num_nodes += 1
@@ -125,13 +110,13 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges
                     if other == root:
                         continue
                     num_joined += 1
-                    if due(nodes, root, value, near):
-                        judge(nodes, root, 1, truth, convention, ranges, nodes[root, LEVEL], value - 1)
-                    if due(nodes, other, value, near):
-                        judge(nodes, other, 1, truth, convention, ranges, nodes[other, LEVEL], value - 1)
+                    num_noted = note(noted, num_noted, boxes[root], nodes[root, LEVEL], value - 1)
+                    num_noted = note(noted, num_noted, boxes[other], nodes[other, LEVEL], value - 1)
                     if root == OUTSIDE:
                         close_hole(forest, hole_arrays, other, value)
                     elif other == OUTSIDE:
+                        # This pixel joined what it now gives to the outside: holes apart from each other without it.
+                        nodes[root, EULER] -= num_joined - 1
                         close_hole(forest, hole_arrays, root, value)
                         root = other
                     else:
@@ -139,9 +124,8 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges
                         nodes[root, LEVEL] = value
                         nodes[root, AREA] += nodes[other, AREA]
                         nodes[root, EULER] += nodes[other, EULER]
-                        if nodes[other, Y0] < nodes[root, Y0]:
-                            nodes[root, TOP] = nodes[other, TOP]
-                        join(forest, nodes, root, other)
+                        nodes[root, FIRST] = min(nodes[root, FIRST], nodes[other, FIRST])
+                        join(forest, root, other)
                 alive -= num_joined
                 joined[np.uint64(pixel)] = num_joined
             if root == OUTSIDE:
@@ -149,11 +133,13 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, truth, convention, ranges
             labels[np.uint64(pixel)] = root
             nodes[root, AREA] += areas[mark]
             nodes[root, EULER] += EULER_NUMBER[present]
-            if outside_box(nodes, root, x, y):
-                if due(nodes, root, value, near):
-                    judge(nodes, root, 1, truth, convention, ranges, nodes[root, LEVEL], value - 1)
-                nodes[root, LEVEL] = value
-                if y < nodes[root, Y0]:
-                    nodes[root, TOP] = pixel
-                include(nodes, root, x, y)
+            nodes[root, FIRST] = min(nodes[root, FIRST], pixel)
+            box = boxes[root]
+            grown = around(box, box_of_pixel(np.uint64(place)))
+            # Whether the box grows cannot be foreseen either: without a branch a span of no cuts is noted.
+            has_grown, level = grown != box, nodes[root, LEVEL]
+            num_noted = note(noted, num_noted, box, level if has_grown else value, value - 1)
+            nodes[root, LEVEL] = value if has_grown else level
+            boxes[root] = grown
         counts[value] += alive
+    return num_noted

@@ -20,8 +20,9 @@ from __future__ import annotations
 import numpy as np
 
 from wsol.sweep.compiling import compiled, kept
-from wsol.sweep.components import COLUMNS, NONE, best_iou, near_truth, spread
+from wsol.sweep.components import COLUMNS, NONE
 from wsol.sweep.holes import OUTSIDE, sweep_holes
+from wsol.sweep.noted_boxes import SIZES, best_iou, iou_per_area, judge, prepare_ranges, spread
 from wsol.sweep.outer_contours import sweep_outer_contours
 from wsol.sweep.pixels import add_margin, find_extrema, mark_earlier, quantize, sort_pixels
 from wsol.sweep.ring import area_table
@@ -31,9 +32,13 @@ PIXEL_COUNT = np.ones(256, dtype=np.int32)
 
 
 @compiled
-def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, counts, boxes):
-    """Sweep one 8-bit map with its margin."""
-    order, start, marks, hole_arrays, outer_arrays = workspace
+def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
+    """Sweep one 8-bit map with its margin.
+
+    Returns:
+        How many boxes are noted: of holes, and of all.
+    """
+    order, start, marks, hole_arrays, outer_arrays, noted = workspace
     height, width = values.shape[0] - 2, values.shape[1] - 2
     measure = (PIXEL_COUNT, height * width, -1)
     if by_contour_area:
@@ -43,12 +48,14 @@ def sweep_map(values, by_contour_area, truth, convention, workspace, ranges, cou
     pixels = (order, start, values, marks)
     minima, maxima = np.empty(256, np.bool_), np.empty(256, np.bool_)
     highest_minimum, lowest_maximum = find_extrema(values, marks, minima, maxima)
-    sweep_holes(pixels, (minima, highest_minimum), measure, hole_arrays, truth, convention, ranges, counts)
+    of_holes = sweep_holes(pixels, (minima, highest_minimum), measure, hole_arrays, noted, counts)
     if not by_contour_area:
         fill_nothing(hole_arrays)
     extrema = (maxima, lowest_maximum)
-    sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, truth, convention, ranges, counts, boxes)
-    spread(ranges)
+    of_all = sweep_outer_contours(
+        pixels, extrema, measure, hole_arrays, outer_arrays, noted, of_holes, ends, counts, boxes
+    )
+    return of_holes, of_all
 
 
 @compiled
@@ -64,7 +71,7 @@ def fill_nothing(hole_arrays):
 @compiled
 def forest_for(most):
     """The arrays of a forest of so many nodes at most, see `wsol.sweep.components`."""
-    return np.empty(most, np.uint32), np.empty(most, np.uint32), np.empty(most, np.int32)
+    return np.empty(most, np.uint32), np.empty(most, np.uint32), np.empty(most, np.int32), np.empty(most, np.uint64)
 
 
 @compiled
@@ -93,6 +100,8 @@ def workspace_for(height, width):
             np.empty(most_outer, np.uint32),
             np.empty(pixels + most_holes, np.uint32),
         ),
+        # A pixel opens a node, or has one box noted and that of every node whose component it ends, in each pass.
+        (np.empty(2 * pixels + 2, np.uint64), np.empty(2 * pixels + 2, np.int32)),
     )
 
 
@@ -127,33 +136,30 @@ def sweep_images(
     num_images, height, width = quantized.shape
     values = np.zeros((height + 2, width + 2), np.uint8)
     workspace = workspace_for(height, width)
-    ranges = np.empty((9, 256))
-    plus = convention[0]
+    ranges, least = np.empty((SIZES, 256)), np.empty((SIZES, 256))
+    noted = workspace[-1]
+    plus, last_x, last_y = convention
     for i in range(num_images):
         image_truth = truth[rows[i] : rows[i + 1]]
+        most_per_area = iou_per_area(image_truth, plus)
         maximum = add_margin(quantized[i], values)
         maxima[i] = maximum
         for cut in range(256):
-            for size in range(9):
-                ranges[size, cut] = 0.0
             num_boxes[i, cut] = 0
             for side in range(4):
                 largest_boxes[i, cut, side] = empty_box[side]
+        of_holes, of_all = 0, 0
         if maximum > 0:
-            near = near_truth(image_truth, width, height)
-            sweep_map(
-                values,
-                by_contour_area,
-                (image_truth, near),
-                convention,
-                workspace,
-                ranges,
-                num_boxes[i],
-                largest_boxes[i],
+            of_holes, of_all = sweep_map(
+                values, by_contour_area, (last_x, last_y), workspace, num_boxes[i], largest_boxes[i]
             )
         for cut in range(256):
             box = largest_boxes[i, cut]
-            iou = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
-            largest[i, cut] = iou
-            best[i, cut] = ranges[0, cut] if cut < maximum else iou
+            largest[i, cut] = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
             num_boxes[i, cut] = num_boxes[i, cut] if cut < maximum else 1
+        prepare_ranges(largest[i], least, ranges)
+        judge(noted, 0, of_holes, 1, image_truth, convention, most_per_area, least, ranges)
+        judge(noted, of_holes, of_all, 0, image_truth, convention, most_per_area, least, ranges)
+        spread(ranges)
+        for cut in range(256):
+            best[i, cut] = ranges[0, cut]

@@ -20,28 +20,9 @@ from __future__ import annotations
 import numpy as np
 
 from wsol.sweep.compiling import compiled
-from wsol.sweep.components import (
-    AREA,
-    AROUND,
-    EULER,
-    FIRST,
-    LEVEL,
-    NONE,
-    TOP,
-    X0,
-    X1,
-    Y0,
-    Y1,
-    due,
-    include,
-    join,
-    judge,
-    larger_first,
-    open_node,
-    outside_box,
-    relabel,
-)
+from wsol.sweep.components import AREA, AROUND, EULER, FIRST, LEVEL, NONE, join, larger_first, note, open_node, relabel
 from wsol.sweep.holes import OUTSIDE
+from wsol.sweep.packed_boxes import around, bottom, box_of_pixel, left, right, top
 from wsol.sweep.ring import group_tables
 
 WHOLE = 0  # the label of the component that will stay the largest, and of pixels that were passed over
@@ -72,7 +53,7 @@ def merge(forest, nodes, root, other):
             nodes[root, AROUND] = NONE
         else:
             nodes[root, AROUND] = outer
-    join(forest, nodes, root, other)
+    join(forest, root, other)
 
 
 @compiled
@@ -94,14 +75,14 @@ def fill_hole(hole, apart, num_apart, stride, labels, roots, nodes, hole_arrays)
         The component around the hole, and the length of the list `apart`, from which what is no root may be dropped.
     """
     hole_labels, _, holes, hole_of, _, _, _ = hole_arrays
-    outer = find_outer(roots, nodes, labels[np.uint64(holes[hole, TOP] - stride)])
+    outer = find_outer(roots, nodes, labels[np.uint64(holes[hole, FIRST] - stride)])
     nodes[outer, AREA] += holes[hole, AREA]
     if holes[hole, EULER] == 1:
         return outer, num_apart
     num_apart = drop_joined(roots, apart, num_apart)
     for i in range(num_apart):
         node = apart[np.uint64(i)]
-        if nodes[node, AROUND] != NONE or node == outer:
+        if (nodes[node, AROUND] != NONE) | (node == outer):
             continue
         # What is above a component's first pixel lies around the component.
         if hole_of[hole_labels[np.uint64(nodes[node, FIRST] - stride)]] == hole:
@@ -128,7 +109,9 @@ def largest(roots, nodes, num_nodes, tie):
 
 
 @compiled
-def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, truth, convention, ranges, counts, boxes):
+def sweep_outer_contours(
+    pixels, extrema, measure, hole_arrays, outer_arrays, noted, num_noted, ends, counts, largest_boxes
+):
     """Count the outer contours at every cut, nested ones included, and find the largest.
 
     Args:
@@ -138,19 +121,22 @@ def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, tr
             whole map; of equal areas the component whose first pixel in raster order comes last wins (1) or first (-1).
         hole_arrays: What `wsol.sweep.holes.sweep_holes` found.
         outer_arrays: Workspace ``(labels, forest, nodes, apart, candidates)``.
-        truth: ``(boxes, near)``: ``(K, 4)`` ground-truth boxes, and `wsol.sweep.components.near_truth`.
-        convention: ``(plus, last_x, last_y)``.
-        ranges: Best IoU per range of cuts, see `wsol.sweep.components.judge`.
+        noted: Output, see `wsol.sweep.components.note`: the boxes of the components are added.
+        num_noted: How many boxes are noted before.
+        ends: ``(last_x, last_y)``: limits of where a box ends.
         counts: ``(256,)``: the contours are added.
-        boxes: ``(256, 4)`` output: box of the largest contour at every cut below the map's maximum.
+        largest_boxes: ``(256, 4)`` output: box of the largest contour at every cut below the map's maximum.
+
+    Returns:
+        How many boxes are noted.
     """
     order, start, _, marks = pixels
     maxima, lowest_maximum = extrema
     areas, total_area, tie = measure
     hole_labels, _, _, _, joined, first_closed, next_closed = hole_arrays
     labels, forest, nodes, apart, candidates = outer_arrays
-    roots, near = forest[0], truth[1]
-    _, last_x, last_y = convention
+    roots, _, _, boxes = forest
+    last_x, last_y = ends
     height, width = marks.shape[0] - 2, marks.shape[1] - 2
     stride = marks.shape[1]
     flat_marks = marks.ravel()
@@ -174,21 +160,19 @@ def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, tr
             if not maxima[value]:
                 counts[value - 1] += 1
                 continue
-        nodes[WHOLE, LEVEL] = value  # so that it is never due
+        nodes[WHOLE, LEVEL] = value  # so that nothing is noted of it
         former_area, former_first = best_area, best_first
         num_candidates = 0
         many = num_nodes > FEW
         for k in range(start[value], start[value - 1]):
-            packed = np.int64(order[np.uint64(k)])
-            y, x = packed >> 16, packed & 0xFFFF
-            pixel = (y + 1) * stride + x + 1
+            place = np.int64(order[np.uint64(k)])
+            pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
             present = flat_marks[np.uint64(pixel)]
             num_groups = NUMBER_8[present]
             if num_groups == 0:
                 root = np.uint32(num_nodes)
-                open_node(forest, nodes, root, value, x, y)
+                open_node(forest, nodes, root, value, pixel, box_of_pixel(np.uint64(place)))
                 nodes[root, AREA] = 0
-                nodes[root, FIRST] = pixel
                 nodes[root, AROUND] = NONE
                 apart[np.uint64(num_apart)] = root
                 num_apart += 1
@@ -205,10 +189,8 @@ def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, tr
                     if other == root:
                         continue
                     num_joined -= 1
-                    if due(nodes, root, value, near):
-                        judge(nodes, root, 0, truth, convention, ranges, value, nodes[root, LEVEL] - 1)
-                    if due(nodes, other, value, near):
-                        judge(nodes, other, 0, truth, convention, ranges, value, nodes[other, LEVEL] - 1)
+                    num_noted = note(noted, num_noted, boxes[root], value, nodes[root, LEVEL] - 1)
+                    num_noted = note(noted, num_noted, boxes[other], value, nodes[other, LEVEL] - 1)
                     if root == WHOLE:
                         relabel(forest, other, WHOLE)
                     elif other == WHOLE:
@@ -220,11 +202,12 @@ def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, tr
                         merge(forest, nodes, root, other)
                 if root == WHOLE:
                     continue
-                if outside_box(nodes, root, x, y):
-                    if due(nodes, root, value, near):
-                        judge(nodes, root, 0, truth, convention, ranges, value, nodes[root, LEVEL] - 1)
+                box = boxes[root]
+                grown = around(box, box_of_pixel(np.uint64(place)))
+                if grown != box:
+                    num_noted = note(noted, num_noted, box, value, nodes[root, LEVEL] - 1)
                     nodes[root, LEVEL] = value
-                    include(nodes, root, x, y)
+                    boxes[root] = grown
             labels[np.uint64(pixel)] = root
             if settled or nodes[root, AROUND] != NONE:
                 continue
@@ -259,23 +242,25 @@ def sweep_outer_contours(pixels, extrema, measure, hole_arrays, outer_arrays, tr
         if num_nodes == 1:
             continue
         best_area, best_first = nodes[best, AREA], nodes[best, FIRST]
-        box = boxes[value - 1]
-        box[0] = nodes[best, X0]
-        box[1] = nodes[best, Y0]
-        box[2] = min(nodes[best, X1] + 1, last_x)
-        box[3] = min(nodes[best, Y1] + 1, last_y)
-        whole_width = nodes[best, X0] == 0 and nodes[best, X1] == width - 1
-        whole_height = nodes[best, Y0] == 0 and nodes[best, Y1] == height - 1
+        box = boxes[best]
+        largest_box = largest_boxes[value - 1]
+        largest_box[0] = left(box)
+        largest_box[1] = top(box)
+        largest_box[2] = min(right(box) + 1, last_x)
+        largest_box[3] = min(bottom(box) + 1, last_y)
+        whole_width = left(box) == 0 and right(box) == width - 1
+        whole_height = top(box) == 0 and bottom(box) == height - 1
         if whole_width and whole_height and 2 * best_area > total_area:
             # It owns more than half of all the area there is: nothing can overtake it any more.
             settled = True
-            judge(nodes, best, 0, truth, convention, ranges, 0, nodes[best, LEVEL] - 1)
+            num_noted = note(noted, num_noted, box, 0, nodes[best, LEVEL] - 1)
             relabel(forest, best, WHOLE)
             alive -= 1
             for cut in range(value - 1):
                 for side in range(4):
-                    boxes[cut, side] = box[side]
+                    largest_boxes[cut, side] = largest_box[side]
     for i in range(1, num_nodes):
         node = np.uint32(i)
         if roots[node] == node:
-            judge(nodes, node, 0, truth, convention, ranges, 0, nodes[node, LEVEL] - 1)
+            num_noted = note(noted, num_noted, boxes[node], 0, nodes[node, LEVEL] - 1)
+    return num_noted

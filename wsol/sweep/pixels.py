@@ -13,6 +13,7 @@ import numpy as np
 from wsol.sweep.compiling import compiled
 
 BANDS = 8
+EDGES = 0b10101010  # the neighbours that share an edge, in `mark_earlier`'s byte
 
 
 @compiled
@@ -118,22 +119,32 @@ def find_extrema(values, marks, minima, maxima):
     for value in range(256):
         minima[value] = False
         maxima[value] = False
-    highest_minimum, lowest_maximum = -1, 255
+    found = np.empty(values.shape[1], np.uint8)
     for y in range(1, values.shape[0] - 1):
-        holds_some = np.uint8(0)  # found for many pixels at once; most rows of a smooth map hold none
+        # Seen for many pixels at once; most rows of a smooth map hold none. In a map of noise nobody foresees which
+        # pixels are extrema, so values are written for all of them, and those that count stay.
+        holds_minimum, holds_maximum = False, False
         for x in range(1, values.shape[1] - 1):
-            mark = marks[y, x]
-            holds_some |= np.uint8(mark & 0b10101010 == 0b10101010) | np.uint8(mark == 0)
-        if not holds_some:
-            continue
-        for x in range(1, values.shape[1] - 1):
-            mark = marks[y, x]
-            if mark & 0b10101010 == 0b10101010:
-                value = np.int64(values[y, x])
-                minima[value] = True
-                highest_minimum = max(highest_minimum, value)
-            if mark == 0:
-                value = np.int64(values[y, x])
-                maxima[value] = True
-                lowest_maximum = min(lowest_maximum, value)
+            holds_minimum |= marks[y, x] & EDGES == EDGES
+            holds_maximum |= marks[y, x] == 0
+        if holds_minimum:
+            number = 0
+            for x in range(1, values.shape[1] - 1):
+                found[np.uint64(number)] = values[y, x]
+                number += np.int64(marks[y, x] & EDGES == EDGES)
+            for i in range(number):
+                minima[found[i]] = True
+        if holds_maximum:
+            number = 0
+            for x in range(1, values.shape[1] - 1):
+                found[np.uint64(number)] = values[y, x]
+                number += np.int64(marks[y, x] == 0)
+            for i in range(number):
+                maxima[found[i]] = True
+    highest_minimum, lowest_maximum = -1, 255
+    for value in range(256):
+        if minima[value]:
+            highest_minimum = value
+        if maxima[255 - value]:
+            lowest_maximum = 255 - value
     return highest_minimum, lowest_maximum

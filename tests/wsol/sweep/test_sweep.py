@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from wsol_goldens import golden_cases, golden_map, golden_sweeps, load_arrays, l
 import wsol.sweep.sweep as sweep_module
 from wsol.errors import InputError
 from wsol.metrics import MaxBoxAcc, MaxBoxAccV2
-from wsol.sweep import BoxConvention, Sweep, best_iou_per_cut, box_iou, cam_thresholds, cut_table
+from wsol.sweep import BoxConvention, Sweep, best_iou_per_cut, box_iou, cam_thresholds, cut_table, packed_boxes
 from wsol.sweep.contours import contour_boxes
 from wsol.sweep.engine import compiled_kernel, run_opencv, run_sweep
 
@@ -191,6 +192,58 @@ def test_opencv_path_equals_plain_sweep(quantized: np.ndarray, seed: int, conven
     result = Sweep(**{field: np.empty_like(getattr(expected, field)) for field in expected.__dataclass_fields__})
     run_opencv(quantized[None], [truth.astype(float)], convention, result)
     assert_equal(result, expected)
+
+
+def two_holes_that_one_pixel_opens() -> np.ndarray:
+    """A frame around two holes, one with an island; one pixel parts them from each other and from the outside."""
+    frame = np.full((9, 17), 200, dtype=np.uint8)
+    frame[1:8, 1:8] = frame[1:8, 9:16] = 50
+    frame[3:6, 3:6] = 200
+    frame[0, 8], frame[1, 8] = 0, 100
+    return frame
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_hole_keeps_its_island_where_one_pixel_opens_it_and_another(turns: int, mirrored: bool) -> None:
+    frame = np.rot90(two_holes_that_one_pixel_opens(), turns)
+    frame = frame[:, ::-1] if mirrored else frame
+    truth = np.array([[0, 0, 10, 10]])
+    # The second rectangle's area grows past the frame's, with and without the island.
+    for height, width in itertools.product(range(8, 16), range(10, 18)):
+        quantized = np.zeros((42, 40), dtype=np.uint8)
+        quantized[2 : 2 + frame.shape[0], 2 : 2 + frame.shape[1]] = frame
+        quantized[22 : 22 + height, 20 : 20 + width] = 200
+        result = best_iou_per_cut(score_map_of(quantized)[None], [truth])
+        assert_equal(result, plain_sweep(quantized, truth, BoxConvention()))
+
+
+BOXES = st.tuples(*[st.integers(0, 2**15 - 1)] * 4).map(
+    lambda box: (*np.minimum(box[:2], box[2:]), *np.maximum(box[:2], box[2:]))
+)
+
+
+@given(BOXES, BOXES, st.tuples(*[st.integers(0, 2**15 - 1)] * 2))
+def test_packed_boxes_grow_as_boxes_do(one: Any, other: Any, pixel: tuple[int, int]) -> None:
+    def packed(box: Any) -> np.uint64:
+        first, last = ((int(y) << 16 | int(x)) for x, y in (box[:2], box[2:]))
+        return packed_boxes.around.py_func(*map(box_of_pixel, (first, last)))
+
+    def sides(box: np.uint64) -> list[int]:
+        return [
+            int(side.py_func(box))
+            for side in (packed_boxes.left, packed_boxes.top, packed_boxes.right, packed_boxes.bottom)
+        ]
+
+    x, y = pixel
+    assert sides(box_of_pixel(y << 16 | x)) == [x, y, x, y]
+    assert sides(packed(one)) == list(one)
+    expected = [*np.minimum(one[:2], other[:2]), *np.maximum(one[2:], other[2:])]
+    assert sides(packed_boxes.around.py_func(packed(one), packed(other))) == expected
+
+
+def box_of_pixel(place: int) -> np.uint64:
+    return packed_boxes.box_of_pixel.py_func(np.uint64(place))
 
 
 def test_kernel_is_in_use() -> None:
