@@ -23,6 +23,7 @@ from wsol.sweep.components import AREA, EULER, FIRST, LEVEL, NONE, join, larger_
 from wsol.sweep.packed_boxes import around, box_of_pixel
 from wsol.sweep.ring import euler_table, group_tables
 
+IN_HOLE = 4
 OUTSIDE = 0  # the label of the margin, and of every pixel that is in no hole when it enters
 EULER_NUMBER = euler_table()
 NUMBER_4, DY_4, DX_4 = group_tables(4)
@@ -99,12 +100,13 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
                 nodes[node, AREA] = areas[mark]
                 nodes[node, EULER] = 1
                 labels[np.uint64(pixel)] = node
+                joined[np.uint64(pixel)] = IN_HOLE
                 num_nodes += 1
                 alive += 1
                 continue
             root = roots[labels[np.uint64(pixel + step[present, 0])]]
+            num_joined = 0
             if num_groups > 1:
-                num_joined = 0
                 for group in range(1, num_groups):
                     other = roots[labels[np.uint64(pixel + step[present, group])]]
                     if other == root:
@@ -131,6 +133,7 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
             if root == OUTSIDE:
                 continue
             labels[np.uint64(pixel)] = root
+            joined[np.uint64(pixel)] = num_joined | IN_HOLE
             nodes[root, AREA] += areas[mark]
             nodes[root, EULER] += EULER_NUMBER[present]
             nodes[root, FIRST] = min(nodes[root, FIRST], pixel)

@@ -61,9 +61,10 @@ def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
 @compiled
 def fill_nothing(hole_arrays):
     """Forget the holes."""
-    labels, _, _, _, _, first_closed, _ = hole_arrays
+    labels, _, _, _, joined, first_closed, _ = hole_arrays
     for pixel in range(labels.size):
         labels[pixel] = OUTSIDE
+        joined[pixel] &= 3
     for value in range(256):
         first_closed[value] = NONE
 

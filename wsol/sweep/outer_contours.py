@@ -21,7 +21,7 @@ import numpy as np
 
 from wsol.sweep.compiling import compiled
 from wsol.sweep.components import AREA, AROUND, EULER, FIRST, LEVEL, NONE, join, larger_first, note, open_node, relabel
-from wsol.sweep.holes import OUTSIDE
+from wsol.sweep.holes import IN_HOLE
 from wsol.sweep.packed_boxes import around, bottom, box_of_pixel, left, right, top
 from wsol.sweep.ring import group_tables
 
@@ -169,6 +169,7 @@ def sweep_outer_contours(
             pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
             present = flat_marks[np.uint64(pixel)]
             num_groups = NUMBER_8[present]
+            in_holes = joined[np.uint64(pixel)]
             if num_groups == 0:
                 root = np.uint32(num_nodes)
                 open_node(forest, nodes, root, value, pixel, box_of_pixel(np.uint64(place)))
@@ -180,7 +181,7 @@ def sweep_outer_contours(
                 alive += 1
             else:
                 root = roots[labels[np.uint64(pixel + step[present, 0])]]
-                num_joined = np.int64(num_groups) - 1 - np.int64(joined[np.uint64(pixel)])
+                num_joined = np.int64(num_groups) - 1 - np.int64(in_holes & 3)
                 alive -= num_joined
                 group = 1
                 while num_joined > 0:
@@ -212,7 +213,7 @@ def sweep_outer_contours(
             if settled or nodes[root, AROUND] != NONE:
                 continue
             nodes[root, FIRST] = min(nodes[root, FIRST], pixel)
-            area = nodes[root, AREA] + areas[present] * np.int32(hole_labels[np.uint64(pixel)] == OUTSIDE)
+            area = nodes[root, AREA] + areas[present] * np.int32(in_holes < IN_HOLE)
             nodes[root, AREA] = area
             if many:
                 candidates[np.uint64(num_candidates)] = root
