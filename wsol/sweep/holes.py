@@ -89,9 +89,10 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
         nodes[OUTSIDE, LEVEL] = value  # so that nothing is noted of it
         end = start[value - 1] if value > 0 else order.size
         for k in range(end - 1, start[value] - 1, -1):
-            place = np.int64(order[np.uint64(k)])
+            entry = order[np.uint64(k)]
+            place = entry & 0xFFFFFFFF
             pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
-            mark = flat_marks[np.uint64(pixel)]
+            mark = np.uint8(entry >> 32)
             present = np.uint8(mark ^ 0xFF)
             num_groups = NUMBER_4[present]
             if num_groups == 0:

@@ -43,8 +43,8 @@ def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
     measure = (PIXEL_COUNT, height * width, -1)
     if by_contour_area:
         measure = (CONTOUR_AREA, 2 * (height - 1) * (width - 1), 1)
-    sort_pixels(values, order, start)
     mark_earlier(values, marks)
+    sort_pixels(values, marks, order, start)
     pixels = (order, start, values, marks)
     minima, maxima = np.empty(256, np.bool_), np.empty(256, np.bool_)
     highest_minimum, lowest_maximum = find_extrema(values, marks, minima, maxima)
@@ -82,7 +82,7 @@ def workspace_for(height, width):
     most_holes = pixels // 2 + 3  # local minima without a common edge, and the outside
     most_outer = (height // 2 + 1) * (width // 2 + 1) + 1  # local maxima without a common corner, and the whole
     return (
-        np.empty(pixels, np.int32),
+        np.empty(pixels, np.int64),
         np.empty(256, np.int64),
         np.zeros((height + 2, width + 2), np.uint8),
         (

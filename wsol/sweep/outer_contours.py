@@ -165,9 +165,10 @@ def sweep_outer_contours(
         num_candidates = 0
         many = num_nodes > FEW
         for k in range(start[value], start[value - 1]):
-            place = np.int64(order[np.uint64(k)])
+            entry = order[np.uint64(k)]
+            place = entry & 0xFFFFFFFF
             pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
-            present = flat_marks[np.uint64(pixel)]
+            present = np.uint8(entry >> 32)
             num_groups = NUMBER_8[present]
             in_holes = joined[np.uint64(pixel)]
             if num_groups == 0:

@@ -43,7 +43,7 @@ def add_margin(inside, values):
 
 
 @compiled
-def sort_pixels(values, order, start):
+def sort_pixels(values, marks, order, start):
     """Counting sort: descending value, raster order within a value.
 
     ``order`` receives ``y << 16 | x``; the pixels of value v are ``order[start[v] : start[v - 1]]``. The map is
@@ -72,12 +72,12 @@ def sort_pixels(values, order, start):
             for band in range(BANDS):
                 y = band * rows + row
                 value = values[y + 1, x + 1]
-                order[position[band, value]] = y << 16 | x
+                order[position[band, value]] = np.int64(marks[y + 1, x + 1]) << 32 | y << 16 | x
                 position[band, value] += 1
     for y in range(BANDS * rows, height):
         for x in range(width):
             value = values[y + 1, x + 1]
-            order[position[BANDS - 1, value]] = y << 16 | x
+            order[position[BANDS - 1, value]] = np.int64(marks[y + 1, x + 1]) << 32 | y << 16 | x
             position[BANDS - 1, value] += 1
 
 
