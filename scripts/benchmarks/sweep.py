@@ -74,10 +74,11 @@ def quantize_and_sort(maps: np.ndarray) -> None:
     quantized = np.empty(maps.shape, dtype=np.uint8)
     quantize_images(maps, quantized)
     with_margin = np.zeros((maps.shape[1] + 2, maps.shape[2] + 2), dtype=np.uint8)
-    order, start = np.empty(maps[0].size, dtype=np.int32), np.empty(256, dtype=np.int64)
+    marks = np.zeros_like(with_margin)
+    order, start = np.empty(maps[0].size, dtype=np.int64), np.empty(256, dtype=np.int64)
     for image in quantized:
         add_margin(image, with_margin)
-        sort_pixels(with_margin, order, start)
+        sort_pixels(with_margin, marks, order, start)
 
 
 def seconds(function: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> float:

@@ -23,8 +23,9 @@ from wsol.sweep.components import AREA, EULER, FIRST, LEVEL, NONE, join, larger_
 from wsol.sweep.packed_boxes import around, box_of_pixel
 from wsol.sweep.ring import euler_table, group_tables
 
-IN_HOLE = 4
 OUTSIDE = 0  # the label of the margin, and of every pixel that is in no hole when it enters
+MOST_JOINED = 3  # components that a pixel joins to another one
+IN_HOLE = 4  # added to `joined` of a pixel that is in a hole when it enters
 EULER_NUMBER = euler_table()
 NUMBER_4, DY_4, DX_4 = group_tables(4)
 
@@ -48,27 +49,26 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
     """Count the hole contours at every cut.
 
     Args:
-        pixels: ``(order, start, values, marks)`` of `wsol.sweep.pixels`.
+        pixels: ``(order, start, height, width)``, see `wsol.sweep.pixels.sort_pixels`.
         extrema: ``(minima, highest_minimum)`` of `wsol.sweep.pixels.find_extrema`.
         measure: See `wsol.sweep.outer_contours.sweep_outer_contours`; the areas are those that filled pixels add.
         hole_arrays: Output ``(labels, forest, nodes, hole_of, joined, first_closed, next_closed)``. Labels are
             `OUTSIDE` but for the pixels of holes; ``hole_of`` gives the root of the hole that a label belongs to.
-            ``joined``: how many components a pixel joined to another one. ``first_closed`` ``(256,)``: per value
-            the first of the roots that met the outside at it; ``next_closed``: per root the next one, `NONE`
-            after the last.
+            ``joined``: how many components a pixel joined to another one, and `IN_HOLE`. ``first_closed``
+            ``(256,)``: per value the first of the roots that met the outside at it; ``next_closed``: per root
+            the next one, `NONE` after the last.
         noted: Output, see `wsol.sweep.components.note`: the boxes of the holes, without the contours around them.
         counts: ``(256,)``: the holes are added.
 
     Returns:
         How many boxes are noted.
     """
-    order, start, _, marks = pixels
+    order, start, _, width = pixels
     minima, highest_minimum = extrema
     areas, _, _ = measure
     labels, forest, nodes, hole_of, joined, first_closed, _ = hole_arrays
     roots, _, _, boxes = forest
-    stride = marks.shape[1]
-    flat_marks = marks.ravel()
+    stride = width + 2
     step = np.empty((256, 4), np.int64)
     for byte in range(256):
         first_closed[byte] = NONE

@@ -10,6 +10,7 @@ after the other and a union-find keeps each component's bounding box:
    contours, and the largest of them by the exact `cv2.contourArea`, which is additive over pixels, and
    OpenCV's order as the tie rule: of equal areas the component whose first pixel in raster order comes
    last. Or by the number of pixels as the area, holes unfilled.
+3. `wsol.sweep.noted_boxes`: the best IoU at every cut, of the boxes that the two passes have noted.
 """
 
 # numba infers the types of compiled functions, so they go without annotations.
@@ -21,7 +22,7 @@ import numpy as np
 
 from wsol.sweep.compiling import compiled, kept
 from wsol.sweep.components import COLUMNS, NONE
-from wsol.sweep.holes import OUTSIDE, sweep_holes
+from wsol.sweep.holes import MOST_JOINED, sweep_holes
 from wsol.sweep.noted_boxes import SIZES, best_iou, iou_per_area, judge, prepare_ranges, spread
 from wsol.sweep.outer_contours import sweep_outer_contours
 from wsol.sweep.pixels import add_margin, find_extrema, mark_earlier, quantize, sort_pixels
@@ -45,7 +46,7 @@ def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
         measure = (CONTOUR_AREA, 2 * (height - 1) * (width - 1), 1)
     mark_earlier(values, marks)
     sort_pixels(values, marks, order, start)
-    pixels = (order, start, values, marks)
+    pixels = (order, start, height, width)
     minima, maxima = np.empty(256, np.bool_), np.empty(256, np.bool_)
     highest_minimum, lowest_maximum = find_extrema(values, marks, minima, maxima)
     of_holes = sweep_holes(pixels, (minima, highest_minimum), measure, hole_arrays, noted, counts)
@@ -61,10 +62,9 @@ def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
 @compiled
 def fill_nothing(hole_arrays):
     """Forget the holes."""
-    labels, _, _, _, joined, first_closed, _ = hole_arrays
-    for pixel in range(labels.size):
-        labels[pixel] = OUTSIDE
-        joined[pixel] &= 3
+    _, _, _, _, joined, first_closed, _ = hole_arrays
+    for pixel in range(joined.size):
+        joined[pixel] &= MOST_JOINED
     for value in range(256):
         first_closed[value] = NONE
 

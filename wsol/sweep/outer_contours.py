@@ -21,7 +21,7 @@ import numpy as np
 
 from wsol.sweep.compiling import compiled
 from wsol.sweep.components import AREA, AROUND, EULER, FIRST, LEVEL, NONE, join, larger_first, note, open_node, relabel
-from wsol.sweep.holes import IN_HOLE
+from wsol.sweep.holes import IN_HOLE, MOST_JOINED
 from wsol.sweep.packed_boxes import around, bottom, box_of_pixel, left, right, top
 from wsol.sweep.ring import group_tables
 
@@ -115,7 +115,7 @@ def sweep_outer_contours(
     """Count the outer contours at every cut, nested ones included, and find the largest.
 
     Args:
-        pixels: ``(order, start, values, marks)`` of `wsol.sweep.pixels`.
+        pixels: ``(order, start, height, width)``, see `wsol.sweep.pixels.sort_pixels`.
         extrema: ``(maxima, lowest_maximum)`` of `wsol.sweep.pixels.find_extrema`.
         measure: ``(areas, total_area, tie)``: ``(256,)`` area that a pixel adds, by its byte of `marks`; area of the
             whole map; of equal areas the component whose first pixel in raster order comes last wins (1) or first (-1).
@@ -130,16 +130,14 @@ def sweep_outer_contours(
     Returns:
         How many boxes are noted.
     """
-    order, start, _, marks = pixels
+    order, start, height, width = pixels
     maxima, lowest_maximum = extrema
     areas, total_area, tie = measure
-    hole_labels, _, _, _, joined, first_closed, next_closed = hole_arrays
+    _, _, _, _, joined, first_closed, next_closed = hole_arrays
     labels, forest, nodes, apart, candidates = outer_arrays
     roots, _, _, boxes = forest
     last_x, last_y = ends
-    height, width = marks.shape[0] - 2, marks.shape[1] - 2
-    stride = marks.shape[1]
-    flat_marks = marks.ravel()
+    stride = width + 2
     step = np.empty((256, 4), np.int64)
     for byte in range(256):
         for group in range(4):
@@ -170,7 +168,7 @@ def sweep_outer_contours(
             pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
             present = np.uint8(entry >> 32)
             num_groups = NUMBER_8[present]
-            in_holes = joined[np.uint64(pixel)]
+            among_holes = joined[np.uint64(pixel)]
             if num_groups == 0:
                 root = np.uint32(num_nodes)
                 open_node(forest, nodes, root, value, pixel, box_of_pixel(np.uint64(place)))
@@ -182,7 +180,7 @@ def sweep_outer_contours(
                 alive += 1
             else:
                 root = roots[labels[np.uint64(pixel + step[present, 0])]]
-                num_joined = np.int64(num_groups) - 1 - np.int64(in_holes & 3)
+                num_joined = np.int64(num_groups) - 1 - np.int64(among_holes & MOST_JOINED)
                 alive -= num_joined
                 group = 1
                 while num_joined > 0:
@@ -214,7 +212,7 @@ def sweep_outer_contours(
             if settled or nodes[root, AROUND] != NONE:
                 continue
             nodes[root, FIRST] = min(nodes[root, FIRST], pixel)
-            area = nodes[root, AREA] + areas[present] * np.int32(in_holes < IN_HOLE)
+            area = nodes[root, AREA] + areas[present] * np.int32(among_holes < IN_HOLE)
             nodes[root, AREA] = area
             if many:
                 candidates[np.uint64(num_candidates)] = root

@@ -46,7 +46,8 @@ def add_margin(inside, values):
 def sort_pixels(values, marks, order, start):
     """Counting sort: descending value, raster order within a value.
 
-    ``order`` receives ``y << 16 | x``; the pixels of value v are ``order[start[v] : start[v - 1]]``. The map is
+    ``order`` receives ``mark << 32 | y << 16 | x``, with the byte of `mark_earlier`, which would be far away in memory
+    when the pixel's turn comes; the pixels of value v are ``order[start[v] : start[v - 1]]``. The map is
     read in bands of rows side by side: neighbours tend to have one value, and each would wait for the
     counter that the last one has just changed.
     """
