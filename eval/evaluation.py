@@ -17,29 +17,16 @@ from typing import Any
 
 import torch
 
-from eval.analysis.curves import count_split
 from eval.judging.process import Process
-from eval.judging.split import JudgedSplit, unfinished
-from eval.maps import MapSource
-from eval.maps.network import NetworkMaps
+from eval.judging.split import unfinished
 from eval.maps.opened import Opened
 from eval.options import EvaluationOptions
-from eval.output.coco import write_coco
-from eval.output.command import command_line
-from eval.output.document import results_document
-from eval.output.gallery import Gallery, JudgedImages, make_gallery, pick, pick_for_gallery
-from eval.output.predictions import prediction_chunks
-from eval.output.results import Evaluation, curve_table
-from eval.report import REPORT, write_evaluation
 from eval.run import PARTIAL, Progress, Run, judge
 from eval.threshold_choice import choose_thresholds, fixed_from_words
 from tdam.errors import UsageError, UserError
 from tdam.files import folder_lock
-from wsol import draw
-from wsol.data.findings import Finding, grouped
-from wsol.results import CURVES, PREDICTIONS, RESULTS
-
-PICTURES = 8  # rows of the figure of picked images
+from wsol.results import CURVES, PREDICTIONS, REPORT, RESULTS
+from wsol.runtime.memory import hand_back_freed_memory
 
 
 def evaluate(
@@ -99,30 +86,16 @@ def evaluate_methods(
             run.write_logits()
         source = runs[0].source(first.dataset)
         findings = [found for of_process in process.gather(first.dataset.findings) for found in of_process]
+        # Where the batches were is room for pandas, matplotlib and the report.
+        hand_back_freed_memory()
+        from eval.publishing import finish
+
         results = process.first_only(
             lambda: [finish(run, split, source, findings) for run, split in zip(runs, judged, strict=True)]
         )
         for run in runs:
             run.remove_unfinished()
     return results
-
-
-def finish(run: Run, judged: JudgedSplit, source: MapSource, findings: Sequence[Finding]) -> dict[str, Any]:
-    """Count the records and write every file; for one process alone.
-
-    Args:
-        run: The run.
-        judged: Its records.
-        source: Where the maps came from.
-        findings: What all processes found in the data.
-
-    Returns:
-        The content of results.json.
-    """
-    evaluation = summarize(run, judged, source, findings)
-    if run.options.output is not None:
-        publish(run.folder, evaluation, judged, run)
-    return evaluation.results
 
 
 def _keep_inputs(options: EvaluationOptions) -> None:
@@ -149,59 +122,6 @@ def _keep_inputs(options: EvaluationOptions) -> None:
     for name, path in inputs.items():
         if path is not None and path.resolve() in written:
             raise UsageError(f"--output {options.output} would overwrite {name} {path}: name another folder")
-
-
-def summarize(run: Run, judged: JudgedSplit, source: MapSource, findings: Sequence[Finding]) -> Evaluation:
-    """Count the records and gather everything that is written.
-
-    Args:
-        run: The run.
-        judged: Its records.
-        source: Where the maps came from.
-        findings: What all processes found in the data.
-    """
-    counts = count_split(judged)
-    results = results_document(
-        judged,
-        counts,
-        model=run.options.model or "score maps",
-        command=command_line(run.options, run.opened.found_checkpoint),
-        map_size=source.map_size,
-        network=run.opened.network_facts(),
-        limit=run.options.limit,
-        replicates=run.options.bootstrap,
-    )
-    clock = source.clock if isinstance(source, NetworkMaps) else None
-    results["data"]["findings"] = [group.as_record() for group in grouped(dict.fromkeys(findings))]
-    results["environment"]["share_of_time_waiting_for_images"] = None if clock is None else clock.share_waiting
-    return Evaluation(results, curve_table(counts.curves), lambda: prediction_chunks(judged))
-
-
-def publish(folder: Path, evaluation: Evaluation, judged: JudgedSplit, run: Run) -> None:
-    """Write every file of an evaluation; the figures first, the pictures after them."""
-    options = run.options
-    evaluation.write(folder)
-    if options.coco:
-        write_coco(folder, judged)
-    gallery = Gallery([], {})
-    if not evaluation.curves.empty and (options.gallery or options.pick):
-        images = JudgedImages(
-            run.opened.source(run.opened.dataset, options.score_maps, on_error="count"),
-            run.opened.dataset,
-            evaluation.predictions,
-            judged.thresholds,
-            evaluation.results["model"],
-        )
-        if options.gallery:
-            gallery = make_gallery(images, pick_for_gallery(images.predictions, options.gallery))
-            gallery.write(folder)
-        if options.pick:
-            names = pick(images.predictions, options.pick, PICTURES)
-            if names:
-                draw.save_pages(images.pages(names), folder / f"{options.pick}.png")
-            else:
-                warnings.warn(f"no image is {options.pick}: {options.pick}.png is not drawn", stacklevel=2)
-    write_evaluation(folder, evaluation, gallery)
 
 
 @contextmanager

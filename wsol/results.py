@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from tdam.errors import UserError
 from tdam.files import file_sha256, write_text
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA = "wsol-results/1"
 RESULTS, PREDICTIONS, CURVES = "results.json", "predictions.csv", "curves.csv"
-CHECKSUMS = "checksums.json"  # SHA-256 of the three, so that a damaged number is told from a measured one
+REPORT = "report.html"
+CHECKSUMS = "checksums.json"  # SHA-256 of the first three, so that a damaged number is told from a measured one
 # Columns of predictions.csv that hold names, and those that may be empty.
 TEXTS = ("image", "label_name", "class_name")
 HITS = tuple(f"hit_{figure}{at}" for at in ("", "_fixed") for figure in ("gt_known_loc", "top1_loc", "top5_loc"))
@@ -48,6 +50,8 @@ class Results:
     @property
     def figures(self) -> pd.DataFrame:
         """Figures in percent: a row for every step, fusion and the any-step oracle; Loc columns as ``name@policy``."""
+        import pandas as pd
+
         rows = {f"step {step}": figures for step, figures in self.content["steps"].items()}
         rows |= {f"fusion {name}": figures for name, figures in self.content["fusions"].items()}
         if self.content["any_step_oracle"] is not None:
@@ -57,6 +61,8 @@ class Results:
     @property
     def per_class(self) -> pd.DataFrame:
         """The last step's figures of every class; empty where no image has a box."""
+        import pandas as pd
+
         return pd.DataFrame(self.content["per_class"] or [])
 
     @cached_property
@@ -145,6 +151,8 @@ def read_table(path: Path, texts: tuple[str, ...], gaps: tuple[str, ...] = ()) -
     Raises:
         UserError: If it is missing or damaged.
     """
+    import pandas as pd
+
     try:
         _check(path)
         return pd.read_csv(

@@ -90,9 +90,7 @@ def _keep_results(report: Path, folders: Sequence[Path]) -> None:
     Raises:
         UsageError: Naming the file.
     """
-    from eval.output.results import CURVES, RESULTS
-    from eval.report import REPORT
-    from wsol.results import PREDICTIONS
+    from wsol.results import CURVES, PREDICTIONS, REPORT, RESULTS
 
     for folder in folders:
         if report.resolve() in {(folder / name).resolve() for name in (RESULTS, PREDICTIONS, CURVES, REPORT)}:
@@ -110,7 +108,6 @@ def run(arguments: Sequence[str]) -> None:
 
     from eval.evaluation import evaluate_methods
     from eval.judging.process import end_process, start_process
-    from eval.output.methods import methods_table
     from eval.output.tracking import track_evaluation
     from eval.report.terminal import SplitProgress, print_results
     from wsol.runtime.memory import hand_back_freed_memory
@@ -134,6 +131,8 @@ def run(arguments: Sequence[str]) -> None:
                 ]
             print_results(results, options.output, names)
             if len(names) > 1 and options.output is not None:
+                from eval.output.methods import methods_table
+
                 console().print(methods_table(options.output, names, options.bootstrap))
     finally:
         end_process()

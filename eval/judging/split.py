@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torchmetrics import Metric
-
-from eval.judging.judge import MaskOf, SplitPass, new_attention_shift, new_pixel_metrics, record_of, rows_of
+from eval.judging.judge import (
+    MaskOf,
+    SplitPass,
+    new_attention_shift,
+    new_filtered_steps,
+    new_pixel_metrics,
+    record_of,
+    rows_of,
+)
 from eval.judging.process import Process
 from eval.judging.records import RecordFile, Records, read_records
 from eval.judging.state import Done, images_done, lists_digest, load_state, save_state
@@ -19,14 +25,17 @@ from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
 from eval.maps.network import batches_of
 from eval.maps.source import UnfinishedBatches
-from eval.measures.attention_shift import AttentionShift
-from eval.measures.tdam_steps import FilteredStepAccuracy
+from eval.measures.counts import Counters
 from eval.protocols import Protocol
 from tdam.errors import UserError
 from tdam.files import make_folder
 from wsol.data import GroundTruth
-from wsol.metrics import PixelAveragePrecision
 from wsol.runtime.pipeline import Consumer
+
+if TYPE_CHECKING:
+    from eval.measures.attention_shift import AttentionShift
+    from eval.measures.tdam_steps import FilteredStepAccuracy
+    from wsol.metrics import PixelAveragePrecision
 
 SECONDS_BETWEEN_SAVES = 10.0
 Progress = Callable[[int], None]
@@ -216,9 +225,7 @@ class Judging:
         self._rows = rows = rows_of(source)
         self._pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
         self._shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
-        self._filtered = (
-            FilteredStepAccuracy(sync_on_compute=False) if protocol.step_filter and source.has_logits else None
-        )
+        self._filtered = new_filtered_steps() if protocol.step_filter and source.has_logits else None
         self._judge = SplitPass(
             ground_truth,
             protocol,
@@ -231,7 +238,7 @@ class Judging:
             selection,
         )
         self._selection = selection
-        self._counters: dict[str, Metric] = {f"pxap {row}": metric for row, metric in self._pixel_metrics.items()}
+        self._counters: dict[str, Counters] = {f"pxap {row}": metric for row, metric in self._pixel_metrics.items()}
         if self._shift is not None:
             self._counters["attention shift"] = self._shift
         if self._filtered is not None:
@@ -304,8 +311,8 @@ class Judging:
         process = self._process
         record_files = [record_path(self._folder, rank) for rank in range(process.count)]
         process.collect(record_files)  # waits for all
-        for metric in self._counters.values():
-            metric.sync()
+        for counters in self._counters.values():
+            counters.sync()
         all_faults: dict[str, str] = {}
         for of_process in process.gather(self._faults):
             all_faults |= of_process

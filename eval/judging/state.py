@@ -15,9 +15,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torchmetrics import Metric
 
 from eval.judging.records import RESTART
+from eval.measures.counts import Counters
 from tdam.errors import UserError
 from tdam.files import DamagedFileError, read_checked, write_checked
 from wsol.data import GroundTruth
@@ -38,7 +38,7 @@ class Done:
     faults: dict[str, str] = field(default_factory=dict)
 
 
-def save_state(path: Path, done: Done, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> None:
+def save_state(path: Path, done: Done, metrics: Mapping[str, Counters], facts: Mapping[str, Any]) -> None:
     """Save how far a process is, and the counters of the metrics.
 
     Args:
@@ -55,7 +55,7 @@ def save_state(path: Path, done: Done, metrics: Mapping[str, Metric], facts: Map
     write_checked(path, safetensors.torch.save({"": torch.zeros(1), **tensors}, metadata))
 
 
-def load_state(path: Path, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Done:
+def load_state(path: Path, metrics: Mapping[str, Counters], facts: Mapping[str, Any]) -> Done:
     """Fill the metrics with saved counters.
 
     Returns:
@@ -100,7 +100,7 @@ def lists_digest(ground_truth: GroundTruth) -> str:
     return digest.hexdigest()
 
 
-def _states(metrics: Mapping[str, Metric]) -> dict[str, torch.Tensor]:
+def _states(metrics: Mapping[str, Counters]) -> dict[str, torch.Tensor]:
     return {
         f"{name}/{state}": value
         for name, metric in metrics.items()

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from scipy import stats
 from torch import Tensor
-from torchmetrics import Metric
 
 from eval.maps import MapBatch
+from eval.measures.counts import Counts
 from eval.measures.fusion import softmax
 from eval.measures.map_comparison import (
     IOU_HIT,
@@ -151,7 +151,7 @@ def figure_keys(steps: int) -> list[str]:
     ]
 
 
-class AttentionShift(Metric):
+class AttentionShift(Counts):
     """Attention-shift figures of a split: means with intervals, for all images and by number of objects.
 
     The states are integer sums of values in units of 2^-20, so any sharding of a split gives the same bits.
@@ -159,7 +159,6 @@ class AttentionShift(Metric):
     Args:
         steps: Number of computation steps T.
         thresholds: Threshold of each step's map, relative to its maximum.
-        **kwargs: Passed to `torchmetrics.Metric`.
 
     Attributes:
         images: Images per group of `GROUPS`, `(3,)` int64.
@@ -174,10 +173,6 @@ class AttentionShift(Metric):
     0.6
     """
 
-    is_differentiable = False
-    higher_is_better = None
-    full_state_update = False
-
     images: Tensor
     count: Tensor
     total: Tensor
@@ -185,17 +180,14 @@ class AttentionShift(Metric):
 
     _UNIT = 1 << 20
 
-    def __init__(self, steps: int, thresholds: Sequence[float], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, steps: int, thresholds: Sequence[float]) -> None:
         if len(thresholds) != steps:
             raise InputError(f"{steps} steps need {steps} thresholds, got {len(thresholds)}")
         self.steps = steps
         self.thresholds = tuple(float(threshold) for threshold in thresholds)
         self.keys = figure_keys(steps)
-        self.add_state("images", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum", persistent=True)
-        for state in ("count", "total", "total_of_squares"):
-            zeros = torch.zeros(3, len(self.keys), dtype=torch.int64)
-            self.add_state(state, zeros, dist_reduce_fx="sum", persistent=True)
+        table = (len(GROUPS), len(self.keys))
+        super().__init__(images=(len(GROUPS),), count=table, total=table, total_of_squares=table)
 
     def update(
         self,
@@ -301,8 +293,8 @@ class AttentionShift(Metric):
         for group in (0, 2 if several else 1):
             self.images[group] += 1
             self.count[group, places] += 1
-            self.total[group, places] += total.to(self.total.device)
-            self.total_of_squares[group, places] += squares.to(self.total.device)
+            self.total[group, places] += total
+            self.total_of_squares[group, places] += squares
 
     def _group(self, group: int) -> dict[str, Any]:
         result: dict[str, Any] = {"images": int(self.images[group]), "steps": {}, "pairs": {}, "objects": {}}

@@ -14,10 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from eval.measures.counts import Counts
 from eval.measures.fusion import softmax
 from wsol.errors import InputError, NothingToJudgeError
 from wsol.sweep.contours import most_pointed_contour
@@ -137,11 +136,8 @@ def right_at_any_step(
     return right
 
 
-class FilteredStepAccuracy(Metric):
+class FilteredStepAccuracy(Counts):
     """The authors' published accuracy: IoU filter between steps, then right if any step is right. An oracle.
-
-    Args:
-        **kwargs: Passed to `torchmetrics.Metric`.
 
     Attributes:
         images, num_top1, num_top5: int64 counts.
@@ -152,18 +148,12 @@ class FilteredStepAccuracy(Metric):
     {'top1_cls': 100.0, 'top5_cls': 100.0}
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
     images: Tensor
     num_top1: Tensor
     num_top5: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        for name in ("images", "num_top1", "num_top5"):
-            self.add_state(name, torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum", persistent=True)
+    def __init__(self) -> None:
+        super().__init__(images=(), num_top1=(), num_top5=())
 
     def update(
         self, cams: npt.NDArray[np.floating], logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]

@@ -4,7 +4,6 @@ write_report(Path("runs/demo"))                      # runs/demo/report.html
 write_comparison([Path("runs/a"), Path("runs/b")], Path("compare.html"))
 """
 
-from eval.report.comparison import write_comparison
-from eval.report.page import REPORT, write_evaluation, write_report
+import lazy_loader
 
-__all__ = ["REPORT", "write_comparison", "write_evaluation", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

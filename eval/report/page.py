@@ -23,8 +23,8 @@ from eval.report.data import (
     shown_gallery,
 )
 from eval.report.template import render, write_page
+from wsol.results import REPORT
 
-REPORT: Final = "report.html"
 COLUMNS: Final = (
     ("Top-1 cls", "share of images whose class is predicted first"),
     ("Top-5 cls", "share of images whose class is among the first five"),

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from eval.output.table import caption, headline_text, results_tables, threshold_table
-from eval.report import REPORT
+from wsol.results import REPORT
 from wsol.runtime.terminal import console
 
 

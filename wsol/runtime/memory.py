@@ -3,6 +3,8 @@
 hand_back_freed_memory()    # opening a network takes several times its weights, once
 ...
 keep_freed_memory()         # every batch takes what the last one did
+...
+hand_back_freed_memory()    # the libraries of tables and figures take the place of the last batch
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ SMALL, LARGEST = 2**20, 2**31 - 1
 
 
 def hand_back_freed_memory() -> bool:
-    """Hand memory back as soon as it is freed, where the C library is glibc.
+    """Hand back what is free, and from now on memory as soon as it is freed, where the C library is glibc.
 
     By itself glibc raises its threshold with every large block that is freed, and keeps such blocks from then on.
 
@@ -26,7 +28,10 @@ def hand_back_freed_memory() -> bool:
         Whether the C library took the values; others have neither the function nor, as far as known, the fault.
     """
     # One pool for all threads: else each keeps for itself what the others could use.
-    return _set({M_MMAP_THRESHOLD: SMALL, M_ARENA_MAX: 1})
+    taken = _set({M_MMAP_THRESHOLD: SMALL, M_ARENA_MAX: 1})
+    if taken:
+        ctypes.CDLL(None).malloc_trim(0)
+    return taken
 
 
 def keep_freed_memory() -> bool:
