@@ -69,6 +69,12 @@ def test_faces_import_their_names_when_they_are_used() -> None:
     assert imported & HEAVY == set()
 
 
+def test_an_evaluation_leaves_tables_and_figures_to_its_end() -> None:
+    """Their memory would be added to that of the batches, and their import to the wait for the first image."""
+    imported, _ = modules_after("import eval.evaluation, eval.report.terminal")
+    assert imported & {"torchmetrics", "pandas", "matplotlib", "numba", "jinja2"} == set()
+
+
 @pytest.mark.parametrize("first", ["import tdam, timm", "import timm, tdam", "import tdam.checkpoints.loading, timm"])
 def test_networks_are_registered_whichever_is_imported_first(first: str) -> None:
     _, printed = modules_after(f"{first}; print(timm.is_model('resnet50_tdam'))")
@@ -76,9 +82,8 @@ def test_networks_are_registered_whichever_is_imported_first(first: str) -> None
 
 
 def test_a_lazy_face_has_every_name_it_lists() -> None:
-    code = "import tdam, wsol, wsol.data, wsol.boxes, wsol.training"
-    faces = (
-        "for face in (tdam, wsol, wsol.data, wsol.boxes, wsol.training): [getattr(face, name) for name in face.__all__]"
-    )
+    names = "tdam, wsol, wsol.data, wsol.boxes, wsol.metrics, wsol.training, eval.report"
+    code = f"import {names}"
+    faces = f"for face in ({names}): [getattr(face, name) for name in face.__all__]"
     done = subprocess.run([sys.executable, "-c", f"{code}\n{faces}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
