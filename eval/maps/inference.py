@@ -9,7 +9,7 @@ How much each changes the metrics is measured in docs/inference.md.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 import tdam
 from tdam.errors import UserError
-from wsol.networks.convolutions import lay_out
-from wsol.networks.discovery import sample_images
+from wsol.networks.convolutions import lay_channels_last
 from wsol.networks.wrappers import makes_own_maps, unwrap
 from wsol.opening import TrainedNetwork
 
@@ -38,20 +37,8 @@ def prepare(network: TrainedNetwork, fold_norms: bool, channels_last: bool) -> T
     if fold_norms:
         model = tdam.fold_norms(model, network.preprocessing["input_size"])
     if channels_last and not makes_own_maps(unwrap(model)):
-        lay_out(model, torch.channels_last)
-        if not _runs(model, network.preprocessing["input_size"]):
-            lay_out(model, torch.contiguous_format)
+        lay_channels_last(model, network.preprocessing["input_size"])
     return dataclasses.replace(network, model=model)
-
-
-@torch.no_grad()
-def _runs(model: nn.Module, input_size: Sequence[int]) -> bool:
-    channels, height, width = input_size
-    try:
-        model(sample_images(model, (height, width), channels))
-    except RuntimeError:
-        return False
-    return True
 
 
 def compiled_steps(model: nn.Module, scope: str = "last") -> Forward:

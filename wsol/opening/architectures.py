@@ -6,7 +6,7 @@ network = build("my_networks:build", num_classes=200, arguments={"depth": 50})
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from tdam.errors import CheckpointError, UserError
 from wsol.networks import structure_of
 from wsol.opening import sources
 from wsol.opening.preprocessing import preprocessing_of
+
+TELL_THE_SIZE = ("pretrained_cfg", "config", "image_size")  # attributes that `preprocessing_of` reads
 
 
 def is_foreign(name: str) -> bool:
@@ -32,7 +34,11 @@ def is_of_foreign(config: Mapping[str, Any]) -> bool:
 
 
 def build(
-    name: str, num_classes: int, arguments: Mapping[str, Any] | None = None, pretrained: bool = False
+    name: str,
+    num_classes: int,
+    arguments: Mapping[str, Any] | None = None,
+    pretrained: bool = False,
+    input_size: Sequence[int] | None = None,
 ) -> nn.Module:
     """The network of a name, to be trained on some classes.
 
@@ -44,6 +50,7 @@ def build(
         num_classes: Classes to tell apart.
         arguments: Options of the network.
         pretrained: Start from the published weights, of registered and torchvision's names.
+        input_size: Height and width of its images; a function's network may take these alone.
 
     Raises:
         UserError: If there is no such network, or its classifier cannot be replaced.
@@ -54,7 +61,10 @@ def build(
             return sources.from_torchvision(name, {"num_classes": num_classes, **given, "weights": None})
         return with_classes(sources.from_torchvision(name, given), num_classes)
     if sources.is_function(name):
-        return with_classes(sources.call_function(name, given).float(), num_classes)
+        network = sources.call_function(name, given).float()
+        if input_size is not None and not any(hasattr(network, told) for told in TELL_THE_SIZE):
+            network.image_size = tuple(input_size)  # type: ignore[assignment]
+        return with_classes(network, num_classes)
     if given and is_foreign(name):
         raise UserError(f"--model-args {', '.join(given)}: {name} comes as it is and takes no options")
     if sources.is_hub_name(name):
@@ -149,7 +159,8 @@ def build_saved(config: Mapping[str, Any], named: str | None = None) -> nn.Modul
         )
     described = config.get("architecture")
     if described is None:
-        return build(name, classes, config.get("model_args"))
+        shape = config.get("input_size")
+        return build(name, classes, config.get("model_args"), input_size=shape and shape[1:])
     if described.get("library") == "timm":
         return timm.create_model(described["name"], num_classes=classes)
     return with_classes(sources.from_config(described["config"]), classes)

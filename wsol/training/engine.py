@@ -24,7 +24,7 @@ from tdam.files import file_sha256, folder_lock
 from wsol.data import load_dataset
 from wsol.data.dataset import LocalizationDataset
 from wsol.methods import Method
-from wsol.networks.convolutions import lay_out
+from wsol.networks.convolutions import lay_channels_last
 from wsol.opening.preprocessing import preprocessing_of
 from wsol.runtime.runs import BEST, LAST, run_folder
 from wsol.training.batches import TrainingBatches, image_transform
@@ -80,7 +80,8 @@ class Trainer:
         if config.sync_norms and self.accelerator.num_processes > 1:
             method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
         self.method = method.to(self.device)
-        lay_out(self.method, torch.channels_last)
+        runs = lay_channels_last(network.eval(), self.preprocessing["input_size"], inside=self.method)
+        self._layout = torch.channels_last if runs else torch.contiguous_format
         freeze_modules(network, config.freeze)
 
         self.dataset.transform = image_transform(config, self.preprocessing)
@@ -200,7 +201,7 @@ class Trainer:
         loss_sum, correct = torch.zeros(2, device=self.device)
         for images, targets in self.batches.epoch(position.epoch, first_step):
             seed_at(config.seed, Stream.STEP, position.epoch, position.step, self.accelerator.process_index)
-            loss, right = self._update(images, targets)
+            loss, right = self._update(images.contiguous(memory_format=self._layout), targets)
             loss_sum, correct = loss_sum + loss, correct + right
             position.step += 1
             saving = config.save_every and position.step % config.save_every == 0

@@ -19,6 +19,7 @@ from tdam.models import set_input_size
 from wsol.methods import METHODS, Method, create_method
 from wsol.methods.initial import initialise_classifier
 from wsol.opening.architectures import architecture, build, build_saved, classifier_modules, is_foreign
+from wsol.opening.preprocessing import preprocessing_of
 from wsol.opening.sources import is_function
 from wsol.training.config import TrainingConfig
 
@@ -36,11 +37,12 @@ def create_network(config: TrainingConfig, num_classes: int) -> nn.Module:
         raise UsageError(
             f"--init pretrained: {config.model} itself decides on its weights: leave init out, or give a file"
         )
-    network = build(config.model, num_classes, config.model_args, pretrained)
+    size = None if config.input_size is None else (config.input_size, config.input_size)
+    network = build(config.model, num_classes, config.model_args, pretrained, size)
     if is_foreign(config.model):
         check_carries_its_model(network, config, num_classes)
-    elif config.input_size is not None:
-        set_input_size(network, config.input_size, config.input_size)
+    elif size is not None:
+        set_input_size(network, *size)
     begins_new = not pretrained or num_classes != published_classes(network)
     if config.init == "backbone":
         base = FEEDBACK_SUFFIX.sub("", config.model)
@@ -77,7 +79,8 @@ def check_carries_its_model(network: nn.Module, config: TrainingConfig, num_clas
     Raises:
         UserError: If what builds the network again builds another one.
     """
-    again = build_saved(saved_model(network, config, num_classes), config.model)
+    shape = preprocessing_of(network, config.input_size)["input_size"]
+    again = build_saved({**saved_model(network, config, num_classes), "input_size": shape}, config.model)
     shapes = [{key: tuple(value.shape) for key, value in one.state_dict().items()} for one in (network, again)]
     if shapes[0] != shapes[1]:
         raise UserError(

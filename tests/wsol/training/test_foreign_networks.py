@@ -34,6 +34,19 @@ class Own(nn.Module):
         return self.last(torch.relu(self.conv(x)).mean((2, 3)))
 
 
+class Flat(nn.Module):
+    # Takes its map apart by `view`, as only the usual layout of images allows.
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=16, padding=1)
+        self.last = nn.Linear(8 * 4 * 4, 6)
+
+    def forward(self, x):
+        maps = torch.relu(self.conv(x))
+        return self.last(maps.view(len(maps), -1))
+
+
 def build(width=8, classes=6):
     return Own(width, classes)
 
@@ -57,6 +70,15 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def train(model: str, data: Path, *more: str) -> Path:
     run(["--model", model, "--dataset", str(data), "--input-size", "64", *OPTIONS, *more])
     return Path("runs") / "cups" / model.replace("/", "_").replace(":", "_") / "best.safetensors"
+
+
+def test_a_network_that_flattens_its_map_is_trained_and_evaluated(data: Path) -> None:
+    checkpoint = train("networks_of_mine:Flat", data)
+    words = ["--model", "networks_of_mine:Flat", "--checkpoint", str(checkpoint), "--dataset", str(data)]
+    evaluate.run([*words, "--device", "cpu", "--output", "out"])
+    results = json.loads(Path("out/results.json").read_text())
+    assert results["network"]["input_size"] == [64, 64]
+    assert results["images"] == len(list((data / "val").rglob("*.png")))
 
 
 def judge(*arguments: str) -> dict:
