@@ -88,11 +88,13 @@ def evaluate_methods(
         findings = [found for of_process in process.gather(first.dataset.findings) for found in of_process]
         # Where the batches were is room for pandas, matplotlib and the report.
         hand_back_freed_memory()
-        from eval.publishing import finish
 
-        results = process.first_only(
-            lambda: [finish(run, split, source, findings) for run, split in zip(runs, judged, strict=True)]
-        )
+        def finish_all() -> list[dict[str, Any]]:
+            from eval.publishing import finish
+
+            return [finish(run, split, source, findings) for run, split in zip(runs, judged, strict=True)]
+
+        results = process.first_only(finish_all)
         for run in runs:
             run.remove_unfinished()
     return results

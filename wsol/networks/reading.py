@@ -23,7 +23,7 @@ from wsol.networks.discovery import discover, sample_images
 from wsol.networks.errors import NetworkError
 from wsol.networks.forward import ForwardPass
 from wsol.networks.linear_form import LinearForm, through_norm
-from wsol.networks.structure import Structure
+from wsol.networks.structure import ROUNDING, Structure
 from wsol.networks.wrappers import evaluation_mode, unwrap
 
 # What was found out, by network and then by what it was looked at with.
@@ -108,7 +108,9 @@ def _checked(network: nn.Module, structure: Structure, images: Tensor) -> Struct
         except UserError:
             pass  # its head is of another kind: gradients serve it
     with torch.autocast(images.device.type, enabled=False):
-        return dataclasses.replace(structure, difference=_difference(network, structure, images))
+        difference = _difference(network, structure, images)
+    # A logit in half precision is itself rounded more coarsely.
+    return dataclasses.replace(structure, difference=difference, rounding=max(ROUNDING, torch.finfo(images.dtype).eps))
 
 
 def _difference(network: nn.Module, structure: Structure, images: Tensor) -> float:

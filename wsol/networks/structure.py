@@ -113,6 +113,7 @@ class Structure:
             layers between pooling and classifier applied to every place (timm's MobileNetV3, GhostNet, VGG).
         num_classes: Number C of logits.
         difference: Largest ``|mean of map + constant - logit|`` over random images, as a share of the largest logit.
+        rounding: A difference below this one is rounding, in the precision of the weights.
     """
 
     feature: Site
@@ -127,6 +128,7 @@ class Structure:
     form: Form = "weights"
     num_classes: int = 0
     difference: float = 0.0
+    rounding: float = ROUNDING
 
     @property
     def feature_layer(self) -> str:
@@ -147,7 +149,7 @@ class Structure:
     @property
     def is_exact(self) -> bool:
         """Whether the mean of a map and a constant are the logit, to rounding."""
-        return self.difference < ROUNDING and self.pooling not in ("class token", "other")
+        return self.difference < self.rounding and self.pooling not in ("class token", "other")
 
     def describe(self) -> str:
         """One sentence that says what is pooled, how, and whether the class activation map is exact.
@@ -165,6 +167,6 @@ class Structure:
             added = "the bias" if not self.norm and self.pooling == "mean" else "what no place decides"
             return f"{how}: the mean of a class activation map plus {added} is the logit"
         made = f"{how}: class activation maps are made with {MADE_WITH[self.form]}"
-        if self.difference < ROUNDING:
+        if self.difference < self.rounding:
             return f"{made}; their mean and a constant are the logit on random images, which proves nothing for others"
         return f"{made} and are not exact; their mean misses the logit by up to {self.difference:.1%}"

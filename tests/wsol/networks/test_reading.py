@@ -249,6 +249,11 @@ def test_images_are_brought_to_the_type_of_the_weights(dtype, tolerance):
             torch.testing.assert_close(cams.maps[0], expected, atol=tolerance, rtol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_what_rounding_leaves_is_exact(dtype):
+    assert structure_of(build(FunctionalReLU).to(dtype), (3, 48, 32)).is_exact
+
+
 @pytest.mark.parametrize("images", [IMAGES[0], IMAGES[:0], IMAGES.byte(), IMAGES.numpy()])
 def test_what_is_no_batch_of_images_is_refused(images):
     with pytest.raises(tdam.UserError, match=r"images must be a preprocessed batch \(B, 3, H, W\)"):
