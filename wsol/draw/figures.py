@@ -264,7 +264,7 @@ def _row(
 
 
 def _cut(title: str, longest: int) -> str:
-    return title if len(title) <= longest else title[: longest - 1] + "…"
+    return "\n".join(line if len(line) <= longest else line[: longest - 1] + "…" for line in title.split("\n"))
 
 
 def _step_panel(

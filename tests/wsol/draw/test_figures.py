@@ -289,6 +289,15 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     assert "$x^{2$ _\\frac" in draw.save(figure, tmp_path / "a.svg").read_text()
 
 
+def test_each_line_of_a_title_is_cut_by_itself() -> None:
+    figure = draw.grid_figure([localization()], titles=["a" * 300 + "\ngained most"], width=4.0)
+    (title,) = [text.get_text() for text in figure.texts if text.get_text().startswith("aa")]
+    first, second = title.split("\n")
+    assert first.endswith("a…")
+    assert len(first) < 60
+    assert second == "gained most"
+
+
 def test_short_label_keeps_the_first_synonym() -> None:
     assert short_label("tabby, tabby cat") == "tabby"
     assert short_label("a" * 40) == "a" * 25 + "…"
