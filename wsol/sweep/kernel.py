@@ -159,8 +159,7 @@ def sweep_images(
             largest[i, cut] = best_iou(float(box[0]), float(box[1]), float(box[2]), float(box[3]), image_truth, plus)
             num_boxes[i, cut] = num_boxes[i, cut] if cut < maximum else 1
         prepare_ranges(largest[i], least, ranges)
-        judge(noted, 0, of_holes, 1, image_truth, convention, most_per_area, least, ranges)
-        judge(noted, of_holes, of_all, 0, image_truth, convention, most_per_area, least, ranges)
+        judge(noted, of_holes, of_all, image_truth, convention, most_per_area, least, ranges)
         spread(ranges)
         for cut in range(256):
             best[i, cut] = ranges[0, cut]

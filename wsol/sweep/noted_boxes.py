@@ -70,13 +70,14 @@ def prepare_ranges(known, least, ranges):
 
 
 @compiled
-def judge(noted, first, last, grow, truth, convention, most_per_area, least, ranges):
-    """Count the noted boxes ``first … last - 1``, grown by some pixels, at their cuts."""
+def judge(noted, of_holes, of_all, truth, convention, most_per_area, least, ranges):
+    """Count the noted boxes at their cuts, those of holes, which come first, grown by the contour around them."""
     boxes, spans = noted
     plus, last_x, last_y = convention
-    for i in range(first, last):
+    for i in range(of_all):
         box = boxes[np.uint64(i)]
         span = np.int64(spans[np.uint64(i)])
+        grow = 1 if i < of_holes else 0
         x0, y0 = left(box) - grow, top(box) - grow
         x1, y1 = right(box) + 1 + grow, bottom(box) + 1 + grow
         start, end = span >> 8, span & 0xFF
