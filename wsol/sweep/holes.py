@@ -79,7 +79,7 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
         joined[pixel] = 0
     roots[OUTSIDE] = OUTSIDE
     hole_of[OUTSIDE] = OUTSIDE
-    num_nodes, alive, num_noted = 1, 0, 0
+    num_nodes, alive, num_noted = 1, 0, np.int64(0)
     for value in range(256):
         if alive == 0:
             if value > highest_minimum:
@@ -113,8 +113,8 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
                     if other == root:
                         continue
                     num_joined += 1
-                    num_noted = note(noted, num_noted, boxes[root], nodes[root, LEVEL], value - 1)
-                    num_noted = note(noted, num_noted, boxes[other], nodes[other, LEVEL], value - 1)
+                    num_noted = note(noted, num_noted, boxes[root], np.int64(nodes[root, LEVEL]), value - 1)
+                    num_noted = note(noted, num_noted, boxes[other], np.int64(nodes[other, LEVEL]), value - 1)
                     if root == OUTSIDE:
                         close_hole(forest, hole_arrays, other, value)
                     elif other == OUTSIDE:

@@ -146,7 +146,7 @@ def sweep_outer_contours(
         labels[pixel] = WHOLE
     roots[WHOLE] = WHOLE
     nodes[WHOLE, AROUND] = NONE
-    num_nodes, alive, num_apart = 1, 0, 0
+    num_nodes, alive, num_apart = np.int64(1), 0, np.int64(0)
     best, best_area, best_first = np.uint32(0), -1, -1
     settled = False
     for value in range(255, 0, -1):
@@ -253,7 +253,7 @@ def sweep_outer_contours(
         if whole_width and whole_height and 2 * best_area > total_area:
             # It owns more than half of all the area there is: nothing can overtake it any more.
             settled = True
-            num_noted = note(noted, num_noted, box, 0, nodes[best, LEVEL] - 1)
+            num_noted = note(noted, num_noted, box, np.int64(0), nodes[best, LEVEL] - 1)
             relabel(forest, best, WHOLE)
             alive -= 1
             for cut in range(value - 1):
@@ -262,5 +262,5 @@ def sweep_outer_contours(
     for i in range(1, num_nodes):
         node = np.uint32(i)
         if roots[node] == node:
-            num_noted = note(noted, num_noted, boxes[node], 0, nodes[node, LEVEL] - 1)
+            num_noted = note(noted, num_noted, boxes[node], np.int64(0), nodes[node, LEVEL] - 1)
     return num_noted
