@@ -64,7 +64,7 @@ def compiled_kernel() -> ModuleType | None:
         from wsol.sweep.compiling import is_compiled
 
         if not is_compiled():
-            print("compiling the box sweep for this machine (once, about 15 s)", file=sys.stderr, flush=True)
+            print("compiling the box sweep for this machine (once, about 12 s)", file=sys.stderr, flush=True)
         _run_range(
             kernel.sweep_images, np.zeros((1, 2, 2), dtype=np.uint8), [np.zeros((1, 4))], BoxConvention(), _outputs(1)
         )
