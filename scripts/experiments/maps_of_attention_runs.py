@@ -1,7 +1,9 @@
-"""The runs of attention_on_photographs.py under other maps, without training anything again.
+r"""The runs of attention_on_photographs.py under other maps, without training anything again.
 
 python scripts/experiments/maps_of_attention_runs.py --runs runs/photographs_attention
 python scripts/experiments/maps_of_attention_runs.py --table
+python scripts/experiments/maps_of_attention_runs.py --runs runs/photographs_attention_resnet18 \
+    --csv docs/data/photographs_maps_resnet18.csv
 
 The class activation map of the label, and the mean of all channels, which asks for no class: both of the last step, at
 the best threshold of the test split. One row per run and map goes to docs/data/photographs_maps.csv; judged runs are
@@ -90,10 +92,12 @@ def table(rows: pd.DataFrame) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "photographs_attention")
+    parser.add_argument("--csv", type=Path, default=CSV, help="another one for --runs of another experiment")
     parser.add_argument("--table", action="store_true", help="print the table of judged runs and end")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = pd.read_csv(CSV) if CSV.exists() else pd.DataFrame({"configuration": [], "seed": []})
+    csv = arguments.csv
+    rows = pd.read_csv(csv) if csv.exists() else pd.DataFrame({"configuration": [], "seed": []})
     done = set(zip(rows.configuration, rows.seed.astype(int), strict=True))
     for path in () if arguments.table else sorted(arguments.runs.glob("*/seed*/evaluation/results.json")):
         folder = path.parents[1]
@@ -103,9 +107,9 @@ def main() -> None:
             found = pd.DataFrame([{"configuration": name, "seed": seed, **row} for row in judged])
             rows = found if rows.empty else pd.concat([rows, found], ignore_index=True)
             rows = rows.sort_values(["configuration", "seed"], kind="stable")
-            with replacing(CSV) as part:
+            with replacing(csv) as part:
                 rows.to_csv(part, index=False)
-    print(table(pd.read_csv(CSV)))
+    print(table(pd.read_csv(csv)))
 
 
 if __name__ == "__main__":
