@@ -10,8 +10,8 @@ every fifth class is taken, ten in all, chosen before any run. Recipe minibirds 
 docs/data/photographs_attention.csv. With --classes or --epochs name another --csv and --runs: it is another experiment.
 
 --size resnet18 trains networks of that size instead, with a map of 4 x 4, by AdamW: Muon takes longer than all the rest
-of a step there. Their rows go to docs/data/photographs_attention_resnet18.csv. --size resnet18-fine: the same with a map
-of 8 x 8.
+of a step there. Their rows go to docs/data/photographs_attention_resnet18.csv. --size resnet18-fine: the same with a
+map of 8 x 8.
 """
 
 from __future__ import annotations
