@@ -71,7 +71,8 @@ def test_faces_import_their_names_when_they_are_used() -> None:
 
 def test_an_evaluation_leaves_tables_and_figures_to_its_end() -> None:
     """Their memory would be added to that of the batches, and their import to the wait for the first image."""
-    imported, _ = modules_after("import eval.evaluation, eval.report.terminal")
+    code = "import eval.evaluation, eval.report.terminal, eval.measures.attention_shift, eval.measures.tdam_steps"
+    imported, _ = modules_after(f"{code}; assert 'scipy.stats' not in sys.modules")
     assert imported & {"torchmetrics", "pandas", "matplotlib", "numba", "jinja2"} == set()
 
 

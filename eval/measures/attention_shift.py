@@ -11,12 +11,12 @@ pixels with the convention of wsolevaluation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import stats
 from torch import Tensor
 
 from eval.maps import MapBatch
@@ -59,7 +59,7 @@ OBJECT_FIGURES: Final = ("all_steps", "last_step_as_many_boxes", "gain_over_last
 SHARES: Final = frozenset({"class_changed", "gained", "lost", "localized"})
 """Figures that are yes or no for an image; their mean is a share."""
 
-Z_95: Final = float(stats.norm.ppf(0.975))
+Z_95: Final = NormalDist().inv_cdf(0.975)
 
 
 def step_pairs(steps: int) -> list[tuple[int, int]]:
@@ -317,6 +317,8 @@ class AttentionShift(Counts):
 
 def _figure(name: str, count: int, mean: float, mean_square: float) -> dict[str, float]:
     if name in SHARES:
+        from scipy import stats  # only where figures are counted, see `map_comparison`
+
         # Wilson's interval is sound also where nearly all or nearly no images count.
         low, high = stats.binomtest(round(mean * count), count).proportion_ci(0.95, method="wilson")
     else:
