@@ -30,6 +30,16 @@ NONE = -1
 
 
 @compiled
+def steps_to_groups(dy, dx, stride):
+    """How far each group of neighbours is from its pixel, ``(256, 4)``, in a map with so many pixels a row."""
+    steps = np.empty(dy.shape, np.int64)
+    for byte in range(dy.shape[0]):
+        for group in range(dy.shape[1]):
+            steps[byte, group] = dy[byte, group] * stride + dx[byte, group]
+    return steps
+
+
+@compiled
 def larger_first(forest, one, other):
     """The roots of two components, first the one of more nodes."""
     sizes = forest[2]

@@ -21,6 +21,7 @@ import numpy as np
 from wsol.sweep.compiling import compiled
 from wsol.sweep.components import AREA, EULER, FIRST, LEVEL, NONE, join, larger_first, note, open_node
 from wsol.sweep.packed_boxes import around, box_of_pixel
+from wsol.sweep.pixels import read_entry
 from wsol.sweep.ring import euler_table, group_tables
 
 OUTSIDE = 0  # the label of the margin, and of every pixel that is in no hole when it enters
@@ -45,11 +46,12 @@ def close_hole(forest, hole_arrays, hole, value):
 
 
 @compiled
-def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
+def sweep_holes(pixels, step, extrema, measure, hole_arrays, noted, counts):
     """Count the hole contours at every cut.
 
     Args:
         pixels: ``(order, start, height, width)``, see `wsol.sweep.pixels.sort_pixels`.
+        step: `wsol.sweep.components.steps_to_groups` of neighbours by edges.
         extrema: ``(minima, highest_minimum)`` of `wsol.sweep.pixels.find_extrema`.
         measure: See `wsol.sweep.outer_contours.sweep_outer_contours`; the areas are those that filled pixels add.
         hole_arrays: Output ``(labels, forest, nodes, hole_of, joined, first_closed, next_closed)``. Labels are
@@ -69,11 +71,8 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
     labels, forest, nodes, hole_of, joined, first_closed, _ = hole_arrays
     roots, _, _, boxes = forest
     stride = width + 2
-    step = np.empty((256, 4), np.int64)
-    for byte in range(256):
-        first_closed[byte] = NONE
-        for group in range(4):
-            step[byte, group] = DY_4[byte, group] * stride + DX_4[byte, group]
+    for value in range(256):
+        first_closed[value] = NONE
     for pixel in range(labels.size):
         labels[pixel] = OUTSIDE
         joined[pixel] = 0
@@ -89,10 +88,7 @@ def sweep_holes(pixels, extrema, measure, hole_arrays, noted, counts):
         nodes[OUTSIDE, LEVEL] = value  # so that nothing is noted of it
         end = start[value - 1] if value > 0 else order.size
         for k in range(end - 1, start[value] - 1, -1):
-            entry = order[np.uint64(k)]
-            place = entry & 0xFFFFFFFF
-            pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
-            mark = np.uint8(entry >> 32)
+            mark, place, pixel = read_entry(order[np.uint64(k)], stride)
             present = np.uint8(mark ^ 0xFF)
             num_groups = NUMBER_4[present]
             if num_groups == 0:

@@ -21,10 +21,10 @@ from __future__ import annotations
 import numpy as np
 
 from wsol.sweep.compiling import compiled, kept
-from wsol.sweep.components import COLUMNS, NONE
-from wsol.sweep.holes import MOST_JOINED, sweep_holes
+from wsol.sweep.components import COLUMNS, NONE, steps_to_groups
+from wsol.sweep.holes import DX_4, DY_4, MOST_JOINED, sweep_holes
 from wsol.sweep.noted_boxes import SIZES, best_iou, iou_per_area, judge, prepare_ranges, spread
-from wsol.sweep.outer_contours import sweep_outer_contours
+from wsol.sweep.outer_contours import DX_8, DY_8, sweep_outer_contours
 from wsol.sweep.pixels import add_margin, find_extrema, mark_earlier, quantize, sort_pixels
 from wsol.sweep.ring import area_table
 
@@ -39,7 +39,7 @@ def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
     Returns:
         How many boxes are noted: of holes, and of all.
     """
-    order, start, marks, hole_arrays, outer_arrays, noted = workspace
+    order, start, marks, steps, hole_arrays, outer_arrays, noted = workspace
     height, width = values.shape[0] - 2, values.shape[1] - 2
     measure = (PIXEL_COUNT, height * width, -1)
     if by_contour_area:
@@ -49,12 +49,12 @@ def sweep_map(values, by_contour_area, ends, workspace, counts, boxes):
     pixels = (order, start, height, width)
     minima, maxima = np.empty(256, np.bool_), np.empty(256, np.bool_)
     highest_minimum, lowest_maximum = find_extrema(values, marks, minima, maxima)
-    of_holes = sweep_holes(pixels, (minima, highest_minimum), measure, hole_arrays, noted, counts)
+    of_holes = sweep_holes(pixels, steps[0], (minima, highest_minimum), measure, hole_arrays, noted, counts)
     if not by_contour_area:
         fill_nothing(hole_arrays)
     extrema = (maxima, lowest_maximum)
     of_all = sweep_outer_contours(
-        pixels, extrema, measure, hole_arrays, outer_arrays, noted, of_holes, ends, counts, boxes
+        pixels, steps[1], extrema, measure, hole_arrays, outer_arrays, noted, of_holes, ends, counts, boxes
     )
     return of_holes, of_all
 
@@ -85,6 +85,7 @@ def workspace_for(height, width):
         np.empty(pixels, np.int64),
         np.empty(256, np.int64),
         np.zeros((height + 2, width + 2), np.uint8),
+        (steps_to_groups(DY_4, DX_4, width + 2), steps_to_groups(DY_8, DX_8, width + 2)),
         (
             np.zeros(with_margin, np.uint32),
             forest_for(most_holes),

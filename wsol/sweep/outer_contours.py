@@ -23,6 +23,7 @@ from wsol.sweep.compiling import compiled
 from wsol.sweep.components import AREA, AROUND, EULER, FIRST, LEVEL, NONE, join, larger_first, note, open_node, relabel
 from wsol.sweep.holes import IN_HOLE, MOST_JOINED
 from wsol.sweep.packed_boxes import around, bottom, box_of_pixel, left, right, top
+from wsol.sweep.pixels import read_entry
 from wsol.sweep.ring import group_tables
 
 WHOLE = 0  # the label of the component that will stay the largest, and of pixels that were passed over
@@ -110,12 +111,13 @@ def largest(roots, nodes, num_nodes, tie):
 
 @compiled
 def sweep_outer_contours(
-    pixels, extrema, measure, hole_arrays, outer_arrays, noted, num_noted, ends, counts, largest_boxes
+    pixels, step, extrema, measure, hole_arrays, outer_arrays, noted, num_noted, ends, counts, largest_boxes
 ):
     """Count the outer contours at every cut, nested ones included, and find the largest.
 
     Args:
         pixels: ``(order, start, height, width)``, see `wsol.sweep.pixels.sort_pixels`.
+        step: `wsol.sweep.components.steps_to_groups` of all neighbours.
         extrema: ``(maxima, lowest_maximum)`` of `wsol.sweep.pixels.find_extrema`.
         measure: ``(areas, total_area, tie)``: ``(256,)`` area that a pixel adds, by its byte of `marks`; area of the
             whole map; of equal areas the component whose first pixel in raster order comes last wins (1) or first (-1).
@@ -138,10 +140,6 @@ def sweep_outer_contours(
     roots, _, _, boxes = forest
     last_x, last_y = ends
     stride = width + 2
-    step = np.empty((256, 4), np.int64)
-    for byte in range(256):
-        for group in range(4):
-            step[byte, group] = DY_8[byte, group] * stride + DX_8[byte, group]
     for pixel in range(labels.size):
         labels[pixel] = WHOLE
     roots[WHOLE] = WHOLE
@@ -163,10 +161,7 @@ def sweep_outer_contours(
         num_candidates = 0
         many = num_nodes > FEW
         for k in range(start[value], start[value - 1]):
-            entry = order[np.uint64(k)]
-            place = entry & 0xFFFFFFFF
-            pixel = (place >> 16) * stride + (place & 0xFFFF) + stride + 1
-            present = np.uint8(entry >> 32)
+            present, place, pixel = read_entry(order[np.uint64(k)], stride)
             num_groups = NUMBER_8[present]
             among_holes = joined[np.uint64(pixel)]
             if num_groups == 0:

@@ -43,11 +43,27 @@ def add_margin(inside, values):
 
 
 @compiled
+def entry_of(mark, y, x):
+    """A pixel in sorted order: its place, and its byte of `mark_earlier`, which is far away in memory at its turn."""
+    return np.int64(mark) << 32 | y << 16 | x
+
+
+@compiled
+def read_entry(entry, stride):
+    """What `entry_of` holds.
+
+    Returns:
+        The byte; ``y << 16 | x``; and the pixel's index in a map with a margin and so many pixels a row.
+    """
+    place = entry & 0xFFFFFFFF
+    return np.uint8(entry >> 32), place, (place >> 16) * stride + (place & 0xFFFF) + stride + 1
+
+
+@compiled
 def sort_pixels(values, marks, order, start):
     """Counting sort: descending value, raster order within a value.
 
-    ``order`` receives ``mark << 32 | y << 16 | x``, with the byte of `mark_earlier`, which would be far away in memory
-    when the pixel's turn comes; the pixels of value v are ``order[start[v] : start[v - 1]]``. The map is
+    ``order`` receives `entry_of` every pixel; those of value v are ``order[start[v] : start[v - 1]]``. The map is
     read in bands of rows side by side: neighbours tend to have one value, and each would wait for the
     counter that the last one has just changed.
     """
@@ -73,12 +89,12 @@ def sort_pixels(values, marks, order, start):
             for band in range(BANDS):
                 y = band * rows + row
                 value = values[y + 1, x + 1]
-                order[position[band, value]] = np.int64(marks[y + 1, x + 1]) << 32 | y << 16 | x
+                order[position[band, value]] = entry_of(marks[y + 1, x + 1], y, x)
                 position[band, value] += 1
     for y in range(BANDS * rows, height):
         for x in range(width):
             value = values[y + 1, x + 1]
-            order[position[BANDS - 1, value]] = np.int64(marks[y + 1, x + 1]) << 32 | y << 16 | x
+            order[position[BANDS - 1, value]] = entry_of(marks[y + 1, x + 1], y, x)
             position[BANDS - 1, value] += 1
 
 
@@ -109,6 +125,20 @@ def mark_earlier(values, earlier):
 
 
 @compiled
+def collect_values(values, marks, bits, wanted, found, table):
+    """Note in a table the values of the pixels of one row whose `bits` of the mark are `wanted`.
+
+    Which pixels these are cannot be foreseen in a map of noise, so every value is written, and those that count stay.
+    """
+    number = 0
+    for x in range(1, values.shape[0] - 1):
+        found[np.uint64(number)] = values[x]
+        number += np.int64(marks[x] & bits == wanted)
+    for i in range(number):
+        table[found[i]] = True
+
+
+@compiled
 def find_extrema(values, marks, minima, maxima):
     """Note for each value whether a local minimum has it, by edge neighbours, or a local maximum, by all neighbours.
 
@@ -122,26 +152,15 @@ def find_extrema(values, marks, minima, maxima):
         maxima[value] = False
     found = np.empty(values.shape[1], np.uint8)
     for y in range(1, values.shape[0] - 1):
-        # Seen for many pixels at once; most rows of a smooth map hold none. In a map of noise nobody foresees which
-        # pixels are extrema, so values are written for all of them, and those that count stay.
+        # Seen for many pixels at once; most rows of a smooth map hold none.
         holds_minimum, holds_maximum = False, False
         for x in range(1, values.shape[1] - 1):
             holds_minimum |= marks[y, x] & EDGES == EDGES
             holds_maximum |= marks[y, x] == 0
         if holds_minimum:
-            number = 0
-            for x in range(1, values.shape[1] - 1):
-                found[np.uint64(number)] = values[y, x]
-                number += np.int64(marks[y, x] & EDGES == EDGES)
-            for i in range(number):
-                minima[found[i]] = True
+            collect_values(values[y], marks[y], EDGES, EDGES, found, minima)
         if holds_maximum:
-            number = 0
-            for x in range(1, values.shape[1] - 1):
-                found[np.uint64(number)] = values[y, x]
-                number += np.int64(marks[y, x] == 0)
-            for i in range(number):
-                maxima[found[i]] = True
+            collect_values(values[y], marks[y], 0xFF, 0, found, maxima)
     highest_minimum, lowest_maximum = -1, 255
     for value in range(256):
         if minima[value]:
