@@ -16,8 +16,10 @@ from eval.judging.hits import decide_hits, iou_levels, kept_hits
 from eval.judging.records import Records, record_type
 from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
+from eval.measures.attention_shift import AttentionShift
 from eval.measures.fusion import fuse_steps, softmax
 from eval.measures.outcomes import Outcome, outcome
+from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
 from wsol.boxes import boxes_from_score_map
 from wsol.boxes.thresholds import find_rule
@@ -26,8 +28,6 @@ from wsol.metrics import label_ranks
 from wsol.sweep import best_iou_per_cut, cut_table, quantize
 
 if TYPE_CHECKING:
-    from eval.measures.attention_shift import AttentionShift
-    from eval.measures.tdam_steps import FilteredStepAccuracy
     from wsol.metrics import PixelAveragePrecision
 
 FUSED_ROWS = ("mean", "max", "confidence")
@@ -274,16 +274,9 @@ def new_pixel_metrics(rows: Sequence[str], has_masks: bool) -> dict[str, PixelAv
     """A fresh PxAP for every row, or none where the split has no masks. Processes are summed once, before computing."""
     if not has_masks:
         return {}
-    from wsol.metrics import PixelAveragePrecision
+    from wsol.metrics import PixelAveragePrecision  # which imports torchmetrics
 
     return {name: PixelAveragePrecision(sync_on_compute=False) for name in rows}
-
-
-def new_filtered_steps() -> FilteredStepAccuracy:
-    """A fresh counter of the TDAM authors' accuracy."""
-    from eval.measures.tdam_steps import FilteredStepAccuracy
-
-    return FilteredStepAccuracy()
 
 
 def new_attention_shift(
@@ -293,8 +286,6 @@ def new_attention_shift(
     steps = [name for name in rows if name.isdigit()]
     if len(steps) == 1 or not any(len(boxes) for boxes in ground_truth.boxes):
         return None
-    from eval.measures.attention_shift import AttentionShift
-
     return AttentionShift(len(steps), [thresholds.headline(name) for name in steps])
 
 

@@ -9,15 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.judging.judge import (
-    MaskOf,
-    SplitPass,
-    new_attention_shift,
-    new_filtered_steps,
-    new_pixel_metrics,
-    record_of,
-    rows_of,
-)
+from eval.judging.judge import MaskOf, SplitPass, new_attention_shift, new_pixel_metrics, record_of, rows_of
 from eval.judging.process import Process
 from eval.judging.records import RecordFile, Records, read_records
 from eval.judging.state import Done, images_done, lists_digest, load_state, save_state
@@ -25,7 +17,9 @@ from eval.judging.thresholds import Thresholds
 from eval.maps import MapBatch, MapSource
 from eval.maps.network import batches_of
 from eval.maps.source import UnfinishedBatches
+from eval.measures.attention_shift import AttentionShift
 from eval.measures.counts import Counters
+from eval.measures.tdam_steps import FilteredStepAccuracy
 from eval.protocols import Protocol
 from tdam.errors import UserError
 from tdam.files import make_folder
@@ -33,8 +27,6 @@ from wsol.data import GroundTruth
 from wsol.runtime.pipeline import Consumer
 
 if TYPE_CHECKING:
-    from eval.measures.attention_shift import AttentionShift
-    from eval.measures.tdam_steps import FilteredStepAccuracy
     from wsol.metrics import PixelAveragePrecision
 
 SECONDS_BETWEEN_SAVES = 10.0
@@ -225,7 +217,7 @@ class Judging:
         self._rows = rows = rows_of(source)
         self._pixel_metrics = new_pixel_metrics(rows, mask_of is not None)
         self._shift = new_attention_shift(rows, thresholds, ground_truth) if with_attention_shift else None
-        self._filtered = new_filtered_steps() if protocol.step_filter and source.has_logits else None
+        self._filtered = FilteredStepAccuracy() if protocol.step_filter and source.has_logits else None
         self._judge = SplitPass(
             ground_truth,
             protocol,

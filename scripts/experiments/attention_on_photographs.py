@@ -60,18 +60,18 @@ class Size:
 
 
 INPUT = {"pretrained_cfg_overlay": {"input_size": (3, SIDE, SIDE)}}
+
+
+def of_resnet18(output_stride: int, name: str) -> Size:
+    """Networks of ResNet-18's size whose maps are smaller than the images by `output_stride`."""
+    model_args = {**INPUT, "output_stride": output_stride}
+    return Size(RESNET18, {"optimizer": "adamw", "lr": 1e-3, "model_args": model_args}, name)
+
+
 SIZES = {
     "thin": Size(CONFIGURATIONS, {"model_args": INPUT}, "photographs_attention"),
-    "resnet18": Size(
-        RESNET18,
-        {"optimizer": "adamw", "lr": 1e-3, "model_args": {**INPUT, "output_stride": 16}},
-        "photographs_attention_resnet18",
-    ),
-    "resnet18-fine": Size(
-        RESNET18,
-        {"optimizer": "adamw", "lr": 1e-3, "model_args": {**INPUT, "output_stride": 8}},
-        "photographs_attention_resnet18_fine",
-    ),
+    "resnet18": of_resnet18(16, "photographs_attention_resnet18"),
+    "resnet18-fine": of_resnet18(8, "photographs_attention_resnet18_fine"),
 }
 
 
@@ -111,8 +111,14 @@ def main() -> None:
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--classes", type=int, default=CLASSES)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.set_defaults(only=None)  # which those of the size take the place of
     arguments = parser.parse_args()
     size = SIZES[arguments.size]
+    arguments.only = arguments.only or list(size.configurations)
+    if unknown := set(arguments.only) - set(size.configurations):
+        parser.error(
+            f"--size {arguments.size} has no {', '.join(sorted(unknown))}, but: {', '.join(size.configurations)}"
+        )
     runs = arguments.runs or ROOT / "runs" / size.name
     dataset = take_classes(arguments.data, runs / "data", arguments.classes)
     comparison = Comparison(
@@ -122,12 +128,6 @@ def main() -> None:
         common={**load_recipe("minibirds"), "epochs": arguments.epochs, "dataset": str(dataset), **size.common},
         keep_results=True,
     )
-    if set(arguments.only) == set(CONFIGURATIONS):  # not given
-        arguments.only = list(size.configurations)
-    if unknown := set(arguments.only) - set(size.configurations):
-        parser.error(
-            f"--size {arguments.size} has no {', '.join(sorted(unknown))}, but: {', '.join(size.configurations)}"
-        )
     train_and_print(comparison, arguments)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from wsol.networks.discovery import sample_images
+from wsol.networks.wrappers import evaluation_mode
 
 
 def lay_out(network: nn.Module, layout: torch.memory_format) -> None:
@@ -26,7 +27,7 @@ def lay_channels_last(network: nn.Module, input_size: Sequence[int], inside: nn.
     One that takes a map apart by `Tensor.view` does not; its weights are left as PyTorch lays them out.
 
     Args:
-        network: A network in eval mode.
+        network: A network in any mode.
         input_size: Channels, height and width of its input.
         inside: What holds the network and further convolutions, if anything does.
 
@@ -36,7 +37,7 @@ def lay_channels_last(network: nn.Module, input_size: Sequence[int], inside: nn.
     lay_out(inside or network, torch.channels_last)
     channels, height, width = input_size
     try:
-        with torch.no_grad():
+        with evaluation_mode(network), torch.no_grad():
             network(sample_images(network, (height, width), channels))
     except RuntimeError:
         lay_out(inside or network, torch.contiguous_format)

@@ -17,9 +17,7 @@ import tdam
 from tdam.errors import CheckpointError, UserError
 from wsol.networks import structure_of
 from wsol.opening import sources
-from wsol.opening.preprocessing import preprocessing_of
-
-TELL_THE_SIZE = ("pretrained_cfg", "config", "image_size")  # attributes that `preprocessing_of` reads
+from wsol.opening.preprocessing import preprocessing_of, tell_input_size
 
 
 def is_foreign(name: str) -> bool:
@@ -62,8 +60,8 @@ def build(
         return with_classes(sources.from_torchvision(name, given), num_classes)
     if sources.is_function(name):
         network = sources.call_function(name, given).float()
-        if input_size is not None and not any(hasattr(network, told) for told in TELL_THE_SIZE):
-            network.image_size = tuple(input_size)  # type: ignore[assignment]
+        if input_size is not None:
+            tell_input_size(network, input_size)
         return with_classes(network, num_classes)
     if given and is_foreign(name):
         raise UserError(f"--model-args {', '.join(given)}: {name} comes as it is and takes no options")

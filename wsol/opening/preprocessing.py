@@ -38,6 +38,12 @@ def preprocessing_of(network: nn.Module, input_size: int | Sequence[int] | None 
     return found
 
 
+def tell_input_size(network: nn.Module, input_size: Sequence[int]) -> None:
+    """Let `preprocessing_of` find a size, (height, width) in pixels, at a network that carries none itself."""
+    if not any(hasattr(network, carrier) for carrier in ("pretrained_cfg", "config", "image_size")):
+        network.image_size = tuple(input_size)  # type: ignore[assignment]
+
+
 def height_width(size: Any) -> tuple[int, int]:
     """Height and width of a side, a pair or Hugging Face's mapping.
 

@@ -80,7 +80,7 @@ class Trainer:
         if config.sync_norms and self.accelerator.num_processes > 1:
             method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
         self.method = method.to(self.device)
-        runs = lay_channels_last(network.eval(), self.preprocessing["input_size"], inside=self.method)
+        runs = lay_channels_last(network, self.preprocessing["input_size"], inside=self.method)
         self._layout = torch.channels_last if runs else torch.contiguous_format
         freeze_modules(network, config.freeze)
 
